@@ -1,0 +1,138 @@
+"""Checks of arguments: each returns what it was given, or says what came and what to do."""
+
+import math
+from collections.abc import Iterable
+from numbers import Real
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+Option = TypeVar("Option")
+
+
+def within(name: str, value: float, interval: str) -> float:
+    """A hyperparameter inside ``interval``, written as in mathematics: ``"[0, 1)"``."""
+    low, high = map(float, interval[1:-1].split(","))
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number in {interval}, got {value!r}")
+    number = float(value)
+    above = number >= low if interval[0] == "[" else number > low
+    below = number <= high if interval[-1] == "]" else number < high
+    if not (above and below):
+        raise ValueError(f"{name} must be in {interval}, got {number:g}")
+    return number
+
+
+def whole(name: str, value: int, least: int = 1) -> int:
+    """A count of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return value
+
+
+def one_of(name: str, value: Option, allowed: Iterable[Option]) -> Option:
+    """One of the ``allowed`` values."""
+    choices = tuple(allowed)
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value
+
+
+def floating(**tensors: Tensor) -> None:
+    """Every argument is a floating-point tensor."""
+    for name, tensor in tensors.items():
+        _tensor(name, tensor)
+        if not tensor.is_floating_point():
+            raise TypeError(
+                f"{name} must be floating point, got {tensor.dtype}: convert it with {name}.float()"
+            )
+
+
+def class_indices(num_classes: int, ignore_index: int | None = None, **tensors: Tensor) -> None:
+    """Every argument holds integer classes from 0 to ``num_classes - 1``, or ``ignore_index``."""
+    for name, tensor in tensors.items():
+        _tensor(name, tensor)
+        if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+            raise TypeError(
+                f"{name} must hold integer class indices, got {tensor.dtype}: "
+                f"convert it with {name}.long()"
+            )
+        if torch.compiler.is_compiling() or tensor.numel() == 0:
+            continue
+        valid = (tensor >= 0) & (tensor < num_classes)
+        if ignore_index is not None:
+            valid |= tensor == ignore_index
+        if not valid.all():
+            wrong = tensor[~valid][0].item()
+            raise ValueError(f"{name} must be in [0, {num_classes - 1}], got class {wrong}")
+
+
+def dimensions(least: int, most: int | None = None, **tensors: Tensor) -> None:
+    """Every argument has from ``least`` to ``most`` dimensions (exactly ``least`` without it)."""
+    most = least if most is None else most
+    for name, tensor in tensors.items():
+        _tensor(name, tensor)
+        if not least <= tensor.dim() <= most:
+            wanted = str(least) if least == most else f"{least} to {most}"
+            raise ValueError(
+                f"{name} must have {wanted} dimensions, got shape {tuple(tensor.shape)}"
+            )
+
+
+def same_shape(**tensors: Tensor) -> None:
+    """All arguments have exactly one shape: nothing is broadcast."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if len(set(shapes.values())) > 1:
+        came = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        names = " and ".join(shapes)
+        raise ValueError(
+            f"{names} must have the same shape, got {came}: "
+            "reshape or squeeze one of them, since broadcasting would compare the wrong pairs"
+        )
+
+
+def not_empty(**tensors: Tensor) -> None:
+    """Every argument holds at least one value."""
+    for name, tensor in tensors.items():
+        if tensor.numel() == 0:
+            raise ValueError(f"{name} is empty, got shape {tuple(tensor.shape)}: skip this batch")
+
+
+def probabilities(**tensors: Tensor) -> None:
+    """Every value lies in [0, 1]. Not looked at while compiling."""
+    for name, tensor in tensors.items():
+        low, high = _extremes(tensor)
+        if not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"{name} must be in [0, 1], got values from {low:.4g} to {high:.4g}: "
+                "did you forget a sigmoid?"
+            )
+
+
+def all_positive(**tensors: Tensor) -> None:
+    """Every value is greater than 0. Not looked at while compiling."""
+    for name, tensor in tensors.items():
+        low, _ = _extremes(tensor)
+        if not low > 0:
+            raise ValueError(
+                f"{name} must be positive, got {low:.4g}: "
+                "let the network give its logarithm, or pass it through softplus"
+            )
+
+
+def _extremes(tensor: Tensor) -> tuple[float, float]:
+    if torch.compiler.is_compiling():
+        return math.nextafter(0.0, 1.0), 1.0
+    low, high = torch.aminmax(tensor.detach())
+    return low.item(), high.item()
+
+
+def _tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} must be a torch.Tensor, got {type(value).__name__}: "
+            f"convert it with torch.as_tensor({name})"
+        )

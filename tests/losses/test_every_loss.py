@@ -1,0 +1,222 @@
+"""The rules that hold for every loss of the package, over the rows of the tables."""
+
+import copy
+import inspect
+import re
+
+import pytest
+import torch
+from losses.case import Case, Refused, cast, floats
+from losses.tables import CASES, REFUSED
+from torch import nn
+from torch.testing import assert_close
+
+import course_losses
+from course_losses import Loss
+
+DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available()
+REDUCING = [case for case in CASES if case.shape is not None]
+CLASSES = sorted(
+    (c for c in vars(course_losses).values() if inspect.isclass(c) and issubclass(c, nn.Module)),
+    key=lambda c: c.__name__,
+)
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+every_reducing_case = pytest.mark.parametrize("case", REDUCING, ids=lambda case: case.name)
+
+
+def value(case: Case, inputs: tuple, **arguments: object) -> torch.Tensor:
+    torch.manual_seed(0)
+    return case.make(**arguments)(*inputs)
+
+
+def with_gradients(inputs: tuple) -> tuple:
+    for x in floats(inputs):
+        x.requires_grad_()
+    return inputs
+
+
+@every_reducing_case
+def test_none_gives_the_documented_shape(case):
+    assert value(case, case.draw(), reduction="none").shape == case.shape
+
+
+@every_reducing_case
+def test_mean_and_sum_are_those_of_the_values(case):
+    inputs = case.draw()
+    values = value(case, inputs, reduction="none")
+    assert_close(value(case, inputs, reduction="sum"), values.sum())
+    if case.mean_of_values:
+        assert_close(value(case, inputs, reduction="mean"), values.mean())
+
+
+@every_reducing_case
+def test_default_reduction_is_mean(case):
+    inputs = case.draw()
+    assert_close(value(case, inputs), value(case, inputs, reduction="mean"))
+    assert value(case, inputs).dim() == 0
+
+
+@every_reducing_case
+def test_unknown_reduction_is_refused(case):
+    message = "reduction must be one of 'mean', 'sum', 'none', got 'average'"
+    with pytest.raises(ValueError, match=message):
+        case.make(reduction="average")
+
+
+@every_case
+def test_float32_agrees_with_float64(case):
+    result = value(case, case.draw(torch.float32))
+    assert result.dtype == torch.float32
+    assert value(case, case.draw()).dtype == torch.float64
+    assert_close(result.double(), value(case, case.draw()), rtol=1e-5, atol=1e-6)
+
+
+@every_case
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_computed_in_float32(case, dtype):
+    rounded = tuple(cast(x, dtype) for x in case.draw())
+    result = value(case, rounded)
+    exact = value(case, tuple(cast(x, torch.float32) for x in rounded))
+    assert result.dtype == dtype
+    assert_close(result, exact.to(dtype), rtol=0, atol=0)
+
+
+@every_case
+def test_autocast_changes_nothing(case):
+    inputs = case.draw(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = value(case, inputs)
+    assert_close(inside, value(case, inputs), rtol=0, atol=0)
+
+
+@every_case
+def test_gradient_agrees_with_finite_differences(case):
+    if not case.gradcheck:
+        assert not case.twice
+        return
+    inputs = with_gradients(case.draw())
+    assert torch.autograd.gradcheck(lambda *x: value(case, x), inputs)
+    if case.twice:
+        assert torch.autograd.gradgradcheck(lambda *x: value(case, x), inputs)
+
+
+@every_case
+def test_gradient_is_finite_and_not_all_zero(case):
+    inputs = with_gradients(case.draw(torch.float32))
+    value(case, inputs).backward()
+    gradients = [x.grad for x in floats(inputs) if x.grad is not None]
+    assert all(g.isfinite().all() for g in gradients)
+    assert any(g.abs().sum() > 0 for g in gradients)
+
+
+@every_case
+def test_compiles_into_one_graph(case):
+    torch.compiler.reset()
+    inputs = case.draw(torch.float32)
+    compiled = torch.compile(case.make(), fullgraph=True, backend="eager")
+    torch.manual_seed(0)
+    result = compiled(*inputs)
+    assert_close(result, value(case, inputs))
+
+
+@every_case
+def test_non_contiguous_inputs_are_welcome(case):
+    def scattered(x: object) -> object:
+        if isinstance(x, dict):
+            return {name: scattered(part) for name, part in x.items()}
+        if not isinstance(x, torch.Tensor) or x.dim() == 0:
+            return x
+        return torch.stack([x, x], dim=-1)[..., 0]
+
+    inputs = case.draw()
+    assert_close(value(case, tuple(map(scattered, inputs))), value(case, inputs))
+
+
+@every_case
+def test_inputs_are_not_modified(case):
+    inputs = with_gradients(case.draw())
+    before = copy.deepcopy([x.detach() for x in floats(inputs)])
+    value(case, inputs).backward()
+    for x, old in zip(floats(inputs), before, strict=True):
+        assert_close(x.detach(), old, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.permutable], ids=lambda case: case.name)
+def test_order_of_the_examples_does_not_matter(case):
+    def reversed_rows(x: object) -> object:
+        if isinstance(x, dict):
+            return {name: reversed_rows(part) for name, part in x.items()}
+        return x.flip(0) if isinstance(x, torch.Tensor) else x
+
+    inputs = case.draw()
+    assert_close(value(case, tuple(map(reversed_rows, inputs))), value(case, inputs))
+
+
+@every_case
+def test_empty_batch(case):
+    def emptied(x: object) -> object:
+        if isinstance(x, dict):
+            return {name: emptied(part) for name, part in x.items()}
+        return x[:0] if isinstance(x, torch.Tensor) else x
+
+    inputs = with_gradients(tuple(map(emptied, case.draw())))
+    if case.empty is not None:
+        with pytest.raises(case.empty, match="empty"):
+            value(case, inputs)
+    else:
+        result = value(case, inputs)
+        assert result == 0
+        result.backward()
+
+
+@every_case
+@pytest.mark.parametrize("device", DEVICES)
+def test_result_stays_on_the_device(case, device):
+    def moved(x: object) -> object:
+        if isinstance(x, dict):
+            return {name: moved(part) for name, part in x.items()}
+        return x.to(device) if isinstance(x, torch.Tensor | nn.Module) else x
+
+    inputs = case.draw(torch.float32)
+    torch.manual_seed(0)
+    result = case.make().to(device)(*map(moved, inputs))
+    assert result.device.type == device
+    if case.permutable:  # a loss that samples draws other numbers on another device
+        assert_close(result.cpu(), value(case, inputs), rtol=1e-4, atol=1e-5)
+
+
+@every_case
+def test_prints_and_warns_nothing(case, capfd, recwarn):
+    value(case, with_gradients(case.draw())).backward()
+    assert capfd.readouterr() == ("", "")
+    assert not recwarn.list
+
+
+@every_case
+def test_repr_shows_the_hyperparameters(case):
+    loss = case.make()
+    for name in inspect.signature(type(loss)).parameters:
+        if isinstance(getattr(loss, name, None), int | float | str):
+            assert f"{name}={getattr(loss, name)!r}" in repr(loss)
+
+
+@pytest.mark.parametrize("row", REFUSED, ids=lambda row: row.name)
+def test_refused(row: Refused):
+    with pytest.raises(row.error, match=row.message):
+        row.call()
+
+
+def test_every_exported_loss_has_a_case():
+    covered = {type(case.make()) for case in CASES}
+    assert {c for c in CLASSES if issubclass(c, Loss) and c is not Loss} <= covered
+
+
+@pytest.mark.parametrize("loss", CLASSES, ids=lambda c: c.__name__)
+def test_docstring_says_what_a_reader_needs(loss):
+    doc = inspect.getdoc(loss)
+    wanted = ["Args:"] if loss is Loss else [".. math::", "Args:", "Shape:", "Raises:", "Source:"]
+    for section in wanted:
+        assert re.search(rf"^{re.escape(section)}", doc, re.M), section
+    if loss is not Loss:
+        assert ">>> " in doc
