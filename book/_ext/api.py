@@ -1,0 +1,74 @@
+"""The API reference, built without torch, and the links that lead to it from code on the pages."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Union
+
+from sphinx.application import Sphinx
+from sphinx.ext.autodoc.mock import _MockObject
+from sphinx.util.inspect import stringify_signature
+
+PACKAGE = "course_losses"
+
+
+def restore_signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
+) -> tuple[str, str] | None:
+    """A class whose base is mocked shows the mock's (*args, **kwargs): show its own."""
+    if what != "class" or not obj.__init__.__module__.startswith(PACKAGE):
+        return None
+    own = inspect.signature(obj.__init__)
+    own = own.replace(parameters=[p for p in own.parameters.values() if p.name != "self"])
+    return stringify_signature(own, show_annotation=False), ""
+
+
+def choose_members(
+    app: Sphinx, what: str, name: str, obj: Any, skip: bool, options: Any
+) -> bool | None:
+    """What the package exports, and each class's ``forward``, whose docstring is the class's."""
+    if what == "module":
+        module = sys.modules.get(getattr(obj, "__module__", ""))
+        public = getattr(module, "__all__", import_module(PACKAGE).__all__)
+        return name not in public or None
+    return False if name == "forward" else None
+
+
+def link_code(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """In notebook cells, the package's public names become links to their entries."""
+    body = context.get("body") or ""
+    if doctree is None or f">{PACKAGE}<" not in body:
+        return
+    entries = {
+        name.rpartition(".")[2]: app.builder.get_relative_uri(pagename, entry.docname)
+        + f"#{entry.node_id}"
+        for name, entry in app.env.domaindata["py"]["objects"].items()
+        if name.startswith(f"{PACKAGE}.") and entry.objtype in {"class", "function"}
+    }
+
+    def linked(name: re.Match[str]) -> str:
+        target = entries.get(name[2])
+        return f'{name[1]}<a href="{target}">{name[2]}</a></span>' if target else name[0]
+
+    def linked_block(block: re.Match[str]) -> str:
+        return re.sub(r'(<span class="n[a-z]?">)(\w+)</span>', linked, block[0])
+
+    context["body"] = re.sub(
+        r'<div class="highlight-i?python[^>]*>.*?</pre>', linked_block, body, flags=re.DOTALL
+    )
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    sys.path.insert(0, str(Path(app.srcdir)))
+    _MockObject.__or__ = lambda self, other: Union[self, other]  # noqa: UP007
+    _MockObject.__ror__ = lambda self, other: Union[other, self]  # noqa: UP007
+    app.connect("autodoc-process-signature", restore_signature)
+    app.connect("autodoc-skip-member", choose_members)
+    app.connect("html-page-context", link_code)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
