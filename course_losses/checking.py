@@ -405,7 +405,7 @@ def _compare(
         stays = 0.5 * jump < slopes.jump < 2 * jump
         if bent and stays and slopes.between(slope, tolerance * scale + noise):
             return slopes.central, True, 0.0
-        if math.isfinite(gap) and error < best[2]:
+        if math.isfinite(gap) and error < best[2] / 2:
             best = slopes.central, False, error
         if best[2] <= tolerance and not (bent and attempt == 0):
             break
