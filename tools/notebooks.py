@@ -24,6 +24,7 @@ FIRST_CELL = ("torch.set_num_threads(1)", "torch.set_default_dtype(", "torch.man
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 SECONDS_PER_CELL = 300
 STEPPER_BYTES = 15_000
+ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
 
 def notebooks(paths: Iterable[Path]) -> Iterator[Path]:
@@ -40,7 +41,8 @@ def notebooks(paths: Iterable[Path]) -> Iterator[Path]:
 
 
 def read(path: Path) -> NotebookNode:
-    return nbformat.read(path, as_version=4)
+    """As it stands: nbformat's own reader would repair ids at random."""
+    return nbformat.v4.reads_json(path.read_text(encoding="utf-8"))
 
 
 def run(notebook: NotebookNode, folder: Path) -> NotebookNode:
@@ -75,6 +77,9 @@ def tidied(notebook: NotebookNode) -> NotebookNode:
             cell.id = new_id(cell.source, taken)
         taken.add(cell.id)
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":  # tracebacks name this machine's folders
+                output.traceback = [f"{output.ename}: {output.evalue}"]
     return notebook
 
 
@@ -113,6 +118,8 @@ def cell_faults(cell: NotebookNode, number: int) -> Iterator[str]:
         if output.output_type == "stream" and output.name == "stderr":
             yield f"wrote to stderr: {output.text.strip()[:200]}"
         data = output.get("data", {})
+        if ADDRESS.search(output.get("text", "") + data.get("text/plain", "")):
+            yield "shows a memory address, which is another one next time"
         figures += any(kind.startswith("image/") for kind in data)
         stepper = data.get("text/html", "")
         if 'class="stepper"' in stepper and len(stepper.encode()) > STEPPER_BYTES:
