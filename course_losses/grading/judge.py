@@ -1,0 +1,115 @@
+"""One student, one criterion at a time: earned or not, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pytest
+
+from .answers import Answers, Asked, difference, same
+from .rubric import Criterion, Mistake
+from .sandboxed.wire import WireError
+from .student import Remote, Student, StudentError
+
+# What ends the student's process, and so the judging.
+OVER = (TimeoutError, EOFError, ConnectionError, WireError)
+PASSED, FAILED, UNTRIED = "passed", "failed", "not attempted"
+
+
+@dataclass
+class Verdict:
+    """One row of the table."""
+
+    name: str
+    title: str
+    outcome: str
+    earned: float
+    points: float
+    diagnosis: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Judge:
+    """Decides every criterion for one student, in the order of the rubric."""
+
+    def __init__(self, student: Student, answers: Answers, mistakes: Sequence[Mistake]) -> None:
+        self.student, self.answers = student, answers
+        self.mistakes = {mistake.name: mistake for mistake in mistakes}
+        self.verdicts: dict[str, Verdict] = {}
+        self.over: Exception | None = None
+
+    def decide(self, criterion: Criterion) -> None:
+        try:
+            outcome, diagnosis = self._outcome(criterion)
+        except OVER as error:
+            self.over = error
+            raise
+        earned = criterion.points if outcome == PASSED else 0.0
+        self.verdicts[criterion.name] = Verdict(
+            criterion.name, criterion.title, outcome, earned, criterion.points, diagnosis
+        )
+        if outcome != PASSED:
+            pytest.fail(diagnosis, pytrace=False)
+
+    def _outcome(self, criterion: Criterion) -> tuple[str, str]:
+        first = self.verdicts.get(criterion.after or "")
+        if first and first.outcome != PASSED:
+            outcome = UNTRIED if first.outcome == UNTRIED else FAILED
+            return outcome, f"Judged once “{first.title}” holds."
+        asked = self.answers.of(criterion)
+        answers = []
+        for question in asked:
+            try:
+                answer = criterion.ask(self.student, question.case)
+            except StudentError as error:
+                return self._raised(error)
+            except AssertionError as error:
+                return FAILED, str(error).split("\nassert ")[0]
+            except OVER:
+                raise
+            except Exception as error:  # the solution's answer fits the question, this one does not
+                return FAILED, f"What comes back has the wrong form ({type(error).__name__})."
+            if _nothing(answer) and not _nothing(question.right):
+                return UNTRIED, "Not attempted yet: nothing is returned."
+            answers.append(answer)
+        return self._compared(criterion, asked, answers)
+
+    def _compared(
+        self, criterion: Criterion, asked: Sequence[Asked], answers: Sequence[Any]
+    ) -> tuple[str, str]:
+        tolerance = criterion.tolerance
+        wrong = [
+            (answer, question)
+            for answer, question in zip(answers, asked, strict=True)
+            if not same(answer, question.right, tolerance)
+        ]
+        if not wrong:
+            return PASSED, ""
+        for name, mistake in self.mistakes.items():
+            if all(
+                name in question.mistaken and same(answer, question.mistaken[name], tolerance)
+                for answer, question in zip(answers, asked, strict=True)
+            ):
+                return FAILED, mistake.diagnosis
+        answer, question = wrong[0]
+        parted = difference(answer, question.right, tolerance)
+        return FAILED, f"{len(wrong)} of {len(asked)} cases are wrong; the first gives {parted}."
+
+    def _raised(self, error: StudentError) -> tuple[str, str]:
+        if error.kind == "NotImplementedError":
+            return UNTRIED, "Not attempted yet: NotImplementedError is raised."
+        where = f" in {error.place}" if error.place else ""
+        # Once hidden inputs are out, a message may carry them back: only its type is told.
+        told = f": {error.text}" if self.answers.public and error.text else "."
+        return FAILED, f"{error.kind} was raised{where}{told}"
+
+
+def _nothing(answer: Any) -> bool:
+    """Nothing came back, or a tuple whose first part, the value, is nothing."""
+    if isinstance(answer, Remote):
+        return answer.kind == "ellipsis"
+    return answer is None or (isinstance(answer, tuple) and bool(answer) and answer[0] is None)

@@ -1,0 +1,67 @@
+"""The learner's pack, derived from the solution: the notebook with its gaps, the public cases.
+
+In a solution notebook, lines between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` become a gap, and a
+cell tagged ``solution`` is left out. A cell tagged ``ungraded`` is for reading and trying; the grader
+skips it while its text is as released.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import nbformat
+
+from .answers import Drawn, stored
+from .exercise import Exercise
+from .notebook import solution_names
+from .session import Session
+
+PUBLIC_SEED = 0
+GAP = re.compile(r"^([ \t]*)# BEGIN SOLUTION\n.*?^[ \t]*# END SOLUTION$", re.DOTALL | re.MULTILINE)
+
+
+def release(exercise: Exercise) -> list[Path]:
+    """Writes the learner's notebook and cases; returns the files that changed."""
+    files = {exercise.notebook: learners_notebook(exercise), exercise.cases: public_cases(exercise)}
+    changed = [p for p, text in files.items() if not p.is_file() or p.read_text("utf-8") != text]
+    for path in changed:
+        path.write_text(files[path], encoding="utf-8")
+    return changed
+
+
+def learners_notebook(exercise: Exercise) -> str:
+    """The solution without what the learner is to write. Outputs of unchanged cells are kept."""
+    notebook = nbformat.read(exercise.solution, as_version=4)
+    before = _cells(exercise.notebook)
+    notebook.cells = [cell for cell in notebook.cells if "solution" not in _tags(cell)]
+    for cell in notebook.cells:
+        cell.source = GAP.sub(r"\1...  # write your code here", cell.source)
+        if "SOLUTION" in cell.source:
+            raise ValueError(f"{exercise.solution}: a solution mark without its partner in {cell.id}")
+        if cell.cell_type == "code":
+            known = before.get(cell.id)
+            kept = known if known is not None and known.source == cell.source else None
+            cell.outputs = kept.outputs if kept is not None else []
+            cell.execution_count = kept.execution_count if kept is not None else None
+    return str(nbformat.writes(notebook)) + "\n"
+
+
+def public_cases(exercise: Exercise) -> str:
+    """The cases of the self-check, with the solution's answers and those of each mistake."""
+    session = Session([exercise.rubric])
+    try:
+        answers = Drawn(PUBLIC_SEED, solution_names(exercise.solution), session.mistakes)
+        return stored(answers, session.criteria)
+    finally:
+        session.close()
+
+
+def _cells(path: Path) -> dict[str, nbformat.NotebookNode]:
+    if not path.is_file():
+        return {}
+    return {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
+
+
+def _tags(cell: nbformat.NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))

@@ -1,0 +1,217 @@
+"""Process 1 of the sandbox: loads torch and IPython once, then forks once per notebook.
+
+It stays single-threaded (a fork after OpenMP has started threads hangs) and non-dumpable (or a
+notebook could trace it and rewrite it for the next), and it runs nothing of a notebook itself.
+"""
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from . import wire
+from .host import Host, describe
+
+PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
+
+
+def main() -> None:
+    control = socket.socket(fileno=int(sys.argv[1]))
+    setup = json.loads(control.makefile("r").readline())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if setup["uid"] is not None:  # started by root: the process limit does not bind root
+        os.setgroups([])
+        os.setresgid(setup["uid"], setup["uid"], setup["uid"])
+        os.setresuid(setup["uid"], setup["uid"], setup["uid"])
+    if not setup["alone"]:
+        _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    _prctl(PR_SET_DUMPABLE, 0)
+    shell = _shell()
+    _warm()
+    gc.collect()
+    gc.freeze()
+    control.sendall(b"{}\n")
+    while True:
+        message, handles, _, _ = socket.recv_fds(control, 1 << 16, 1)
+        if not message:
+            return
+        job = json.loads(message)
+        child = os.fork()
+        if child == 0:
+            control.close()
+            _job(shell, socket.socket(fileno=handles[0]), job)
+        os.close(handles[0])
+        control.recv(1)  # the trusted side says when the job is over
+        status = _clear(child, setup["alone"])
+        clean = _empty(setup["folders"])
+        control.sendall(json.dumps({"status": status, "clean": clean}).encode() + b"\n")
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+class Shell(InteractiveShell):
+    """An IPython without a terminal: magics and ``display`` work, windows and questions do not."""
+
+    def enable_gui(self, gui: Any = None) -> None:
+        """There is no window to open."""
+
+    def init_io(self) -> None:
+        """Output goes nowhere: nobody reads it, and printing hidden inputs earns nothing."""
+
+    def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
+        """Errors are told to the trusted side instead."""
+
+
+def _shell() -> InteractiveShell:
+    os.environ["MPLBACKEND"] = "agg"
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.colors = "nocolor"
+    shell = Shell.instance(config=config)
+    shell.user_ns["__name__"] = "__main__"
+    sys.modules["__main__"] = shell.user_module
+    shell.run_cell("0", store_history=False, silent=True)
+    return shell
+
+
+def _warm() -> None:
+    """Does once what every notebook would do first."""
+    torch.set_num_threads(1)
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    try:
+        import matplotlib.pyplot as plt
+
+        plt.close(plt.figure())
+    except ImportError:
+        pass
+
+
+def _job(shell: InteractiveShell, link: socket.socket, job: dict[str, Any]) -> NoReturn:
+    """One notebook: its cells, then the questions about its names. Never returns."""
+    try:
+        _limit(job["limits"])
+        os.chdir(job["folder"])
+        os.environ.update({"HOME": job["folder"], "TMPDIR": job["folder"]})
+        sys.path.insert(0, job["folder"])
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        _prctl(PR_SET_DUMPABLE, 1)
+        pack, receive, send = wire.pack, wire.receive, wire.send
+        errors = _run(shell, wire.unpack(receive(link)))
+        send(link, pack(errors))
+        host = Host(shell.user_ns)
+        while True:
+            send(link, host.answer(receive(link)))
+    finally:
+        os._exit(0)
+
+
+def _limit(limits: dict[str, int]) -> None:
+    for name, value in limits.items():
+        kind = getattr(resource, name, None)
+        if kind is None:
+            continue
+        ceiling = resource.getrlimit(kind)[1]
+        if ceiling != resource.RLIM_INFINITY:
+            value = min(value, ceiling)
+        resource.setrlimit(kind, (value, value))
+
+
+def _run(shell: InteractiveShell, cells: list[Any]) -> list[Any]:
+    """Every cell in order, as a notebook is read; those that raise are told, the rest still run."""
+    errors: list[Any] = []
+    current = 0
+    shell.compile.get_code_name = lambda *_: f"<cell {current}>"  # type: ignore[method-assign]
+    for number, source in cells:
+        current = number
+        try:
+            result = shell.run_cell(source, store_history=False)
+            error = result.error_before_exec or result.error_in_exec
+        except BaseException as raised:
+            error = raised
+        if error is not None:
+            errors.append({"cell": number, **describe(error)})
+    return errors[:50]
+
+
+def _clear(child: int, alone: bool) -> int | None:
+    """Kills and reaps everything that the job left; the exit status of its first process."""
+    status = None
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        _kill_all(child, alone)
+        try:
+            pid, code = os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+        if pid == child:
+            status = code
+    return status
+
+
+def _kill_all(child: int, alone: bool) -> None:
+    try:
+        if alone:
+            os.kill(-1, signal.SIGKILL)  # everything in this namespace but process 1
+            return
+        for pid in _descendants() or [child]:
+            os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _descendants() -> list[int]:
+    """All processes below this one (orphans come back to it)."""
+    found = [os.getpid()]
+    for pid in found:
+        try:
+            listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        except OSError:
+            continue
+        found += [int(number) for number in listed.split()]
+    return found[1:]
+
+
+def _empty(folders: list[str]) -> bool:
+    """Empties the folders that a job may write to; false when something stays."""
+    for folder in folders:
+        for path in Path(folder).iterdir():
+            try:
+                os.chmod(path, 0o700, follow_symlinks=False)
+            except (OSError, NotImplementedError):
+                pass
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        if any(Path(folder).iterdir()):
+            return False
+    return not any(_shared(kind) for kind in ("shm", "msg", "sem"))
+
+
+def _shared(kind: str) -> bool:
+    """Whether System V objects outlive the job."""
+    try:
+        return Path(f"/proc/sysvipc/{kind}").read_text().count("\n") > 1
+    except OSError:
+        return False
