@@ -10,7 +10,7 @@ export OMP_NUM_THREADS := 1
 .PHONY: book serve test lint types notebooks release grade bench mutants
 
 book: $(VENV)/reads
-	$(RUN) jupyter_book build . -W -n --keep-going --quiet
+	$(VENV)/bin/jupyter-book build . -W -n --keep-going --quiet
 	@echo "The book is built. Open $(CURDIR)/_build/html/index.html"
 
 serve: book
