@@ -44,7 +44,7 @@ class MSELoss(Loss):
 
     Source:
         Gauss (1809), Theoria motus corporum coelestium, §179; as a score for the mean,
-        Gneiting (2011), Making and evaluating point forecasts, Eq. (19).
+        Gneiting (2011), Making and evaluating point forecasts, Eq. (18) for the square.
 
     >>> MSELoss()(torch.tensor([2.5, 0.0]), torch.tensor([3.0, 2.0]))
     tensor(2.1250)
@@ -78,7 +78,8 @@ class L1Loss(Loss):
         TypeError: an argument is not a floating-point tensor.
 
     Source:
-        Laplace (1774); as a score for the median, Gneiting (2011), Theorem 9.
+        Laplace (1774); as a score for the median, Gneiting (2011), Making and evaluating point
+        forecasts, Eq. (24) at level ½.
 
     >>> L1Loss()(torch.tensor([2.5, 0.0]), torch.tensor([3.0, 2.0]))
     tensor(1.2500)
@@ -117,7 +118,7 @@ class HuberLoss(Loss):
         ``delta`` times :class:`SmoothL1Loss` with ``beta=delta``; the two agree only at 1.
 
     Source:
-        Huber (1964), Robust Estimation of a Location Parameter, §4.
+        Huber (1964), Robust Estimation of a Location Parameter.
 
     >>> HuberLoss(delta=1.0)(torch.tensor([2.5, 10.0]), torch.tensor([3.0, 8.0]))
     tensor(0.8125)
@@ -211,7 +212,8 @@ class LogCoshLoss(Loss):
         :math:`|r| + \log(1 + e^{-2|r|}) - \log 2` the others.
 
     Source:
-        Saleh & Saleh (2022), Statistical Properties of the log-cosh Loss Function, Eq. (1).
+        Saleh & Saleh (2022), Statistical Properties of the log-cosh Loss Function Used in Machine
+        Learning.
 
     >>> LogCoshLoss(reduction="none")(torch.tensor([0.001, 100.0]), torch.tensor([0.0, 0.0]))
     tensor([5.0000e-07, 9.9307e+01])
@@ -254,7 +256,8 @@ class AsymmetricMSELoss(Loss):
         "mean" divides by the number of elements, not by the sum of the weights.
 
     Source:
-        Newey & Powell (1987), Asymmetric Least Squares Estimation and Testing, Eq. (2.1).
+        Newey & Powell (1987), Asymmetric Least Squares Estimation and Testing; as a score for the
+        expectile, Gneiting (2011), Making and evaluating point forecasts, Eq. (27).
 
     >>> AsymmetricMSELoss(over_penalty=2.0)(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 2.0]))
     tensor(1.5000)
@@ -298,7 +301,8 @@ class QuantileLoss(Loss):
         ``quantile=0.5`` is half of :class:`L1Loss`.
 
     Source:
-        Koenker & Bassett (1978), Regression Quantiles, Eq. (2.1).
+        Koenker & Bassett (1978), Regression Quantiles; as a score for the quantile,
+        Gneiting (2011), Making and evaluating point forecasts, Eq. (24).
 
     >>> QuantileLoss(quantile=0.9)(torch.tensor([1.0, 3.0]), torch.tensor([2.0, 2.0]))
     tensor(0.5000)
@@ -344,7 +348,7 @@ class GaussianNLLLoss(Loss):
 
     Source:
         Nix & Weigend (1994), Estimating the Mean and Variance of the Target Probability
-        Distribution, Eq. (4).
+        Distribution.
 
     >>> GaussianNLLLoss()(torch.tensor([1.0]), torch.tensor([4.0]), torch.tensor([3.0]))
     tensor(1.1931)
