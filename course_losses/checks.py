@@ -62,12 +62,39 @@ def class_indices(num_classes: int, ignore_index: int | None = None, **tensors: 
             )
         if torch.compiler.is_compiling() or tensor.numel() == 0:
             continue
-        valid = (tensor >= 0) & (tensor < num_classes)
+        classes = tensor.long()  # in uint8, 156 would pass for -100
+        valid = (classes >= 0) & (classes < num_classes)
         if ignore_index is not None:
-            valid |= tensor == ignore_index
+            valid |= classes == ignore_index
         if not valid.all():
-            wrong = tensor[~valid][0].item()
+            wrong = classes[~valid][0].item()
             raise ValueError(f"{name} must be in [0, {num_classes - 1}], got class {wrong}")
+
+
+def class_per_position(target: Tensor, ignore_index: int | None = None, **scores: Tensor) -> Tensor:
+    """The target as int64: for scores of shape (N, C, ...), one class at each of (N, ...)."""
+    floating(**scores)
+    ((name, score),) = scores.items()
+    if score.dim() < 2:
+        raise ValueError(
+            f"{name} must have shape (N, C, ...), got {tuple(score.shape)}: "
+            "dimension 1 holds the classes"
+        )
+    not_empty(**scores)
+    _tensor("target", target)
+    positions = (score.shape[0], *score.shape[2:])
+    if target.shape == score.shape:
+        raise (TypeError if target.is_floating_point() else ValueError)(
+            f"target must hold one class index per position, shape {positions}, got "
+            f"{tuple(target.shape)} like {name}: pass target.argmax(dim=1) if it is one-hot"
+        )
+    class_indices(score.shape[1], ignore_index, target=target)
+    if target.shape != positions:
+        raise ValueError(
+            f"target must have shape {positions} beside {name} of shape "
+            f"{tuple(score.shape)}, got {tuple(target.shape)}"
+        )
+    return target.long()
 
 
 def dimensions(least: int, most: int | None = None, **tensors: Tensor) -> None:
@@ -110,6 +137,17 @@ def probabilities(**tensors: Tensor) -> None:
                 f"{name} must be in [0, 1], got values from {low:.4g} to {high:.4g}: "
                 "did you forget a sigmoid?"
             )
+
+
+def zeros_and_ones(**tensors: Tensor) -> None:
+    """Every value is 0 or 1, in whatever type. Not looked at while compiling."""
+    for name, tensor in tensors.items():
+        _tensor(name, tensor)
+        if torch.compiler.is_compiling():
+            continue
+        other = (tensor != 0) & (tensor != 1)
+        if other.any():
+            raise ValueError(f"{name} must be 0 or 1, got {tensor[other][0].item():.4g}")
 
 
 def all_positive(**tensors: Tensor) -> None:
