@@ -1,4 +1,4 @@
-"""What the chapters show: a slider through a hyperparameter, and a class's own source."""
+"""What the chapters show: losses with their gradients, a slider, and a class's own source."""
 
 import ast
 import hashlib
@@ -10,9 +10,10 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
+import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-__all__ = ["Source", "Stepper", "loss_stepper"]
+__all__ = ["Source", "Stepper", "loss_stepper", "plot_losses"]
 
 Curves = Mapping[str, Sequence[float]]
 
@@ -292,13 +293,47 @@ def loss_stepper(
     for value in values:
         panels: dict[str, dict[str, list[float]]] = {"loss": {}, "gradient": {}}
         for label, loss in losses.items():
-            position = x.detach().clone().requires_grad_()
-            heights = loss(position, value)
-            heights.sum().backward()
-            panels["loss"][label] = heights.tolist()
-            panels["gradient"][label] = position.grad.tolist()
+            heights, slopes = _with_gradient(loss, x, value)
+            panels["loss"][label] = heights
+            panels["gradient"][label] = slopes
         steps[value] = panels
     return Stepper(name, x.tolist(), steps, xlabel=xlabel, caption=caption, start=start, ylim=ylim)
+
+
+def plot_losses(
+    losses: Mapping[str, Callable[[Any], Any]],
+    x: Any,
+    *,
+    xlabel: str,
+    ylim: Mapping[str, tuple[float, float]] | None = None,
+) -> None:
+    """Draws losses and, beside them, their gradients by automatic differentiation.
+
+    Args:
+        losses: label → a function of ``x`` that gives one loss per element.
+        x: a tensor of positions.
+        xlabel: what ``x`` is.
+        ylim: limits of the panels "loss" and "gradient", where the default does not serve.
+    """
+    figure, panels = plt.subplots(1, 2, figsize=(7, 3.5), sharex=True)
+    for label, loss in losses.items():
+        for panel, heights in zip(panels, _with_gradient(loss, x), strict=True):
+            panel.plot(x.tolist(), heights, label=label)
+    for panel, title in zip(panels, ("loss", "gradient"), strict=True):
+        panel.set(title=title, ylim=(ylim or {}).get(title))
+    figure.supxlabel(xlabel, fontsize=12)
+    if len(losses) > 1:
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+
+
+def _with_gradient(
+    loss: Callable[..., Any], x: Any, *value: float
+) -> tuple[list[float], list[float]]:
+    """The loss at each position, and its derivative there."""
+    position = x.detach().clone().requires_grad_()
+    heights = loss(position, *value)
+    heights.sum().backward()
+    return heights.tolist(), position.grad.tolist()
 
 
 class Source:
