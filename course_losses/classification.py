@@ -121,6 +121,8 @@ class BCEWithLogitsLoss(Loss):
         super().__init__(reduction)
         if pos_weight is not None and not isinstance(pos_weight, Tensor):
             pos_weight = torch.tensor(within("pos_weight", pos_weight, "(0, inf)"))
+        if pos_weight is not None and pos_weight.numel() == 1:
+            pos_weight = pos_weight.reshape(())
         self.register_buffer("pos_weight", weights("pos_weight", pos_weight, "(0, inf)"))
 
     @in_float32
