@@ -1,7 +1,7 @@
 """What every loss shares: how its values become one number, and in which precision."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import reduce, wraps
 from typing import Any, Literal, TypeVar, get_args
 
@@ -42,24 +42,34 @@ def in_float32(forward: Forward) -> Forward:
     """Half precision, autocast included, is computed in float32; the result is cast back."""
 
     @wraps(forward)
-    def computed(self: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
-        floats = [x for x in (*args, *kwargs.values()) if _is_floating(x)]
+    def computed(*args: Any, **kwargs: Any) -> Tensor:
+        floats = [x for x in _tensors((*args, *kwargs.values())) if x.is_floating_point()]
         device = floats[0].device.type if floats else "cpu"
         if all(x.itemsize >= 4 for x in floats) and not torch.is_autocast_enabled(device):
-            return forward(self, *args, **kwargs)
+            return forward(*args, **kwargs)
         dtype = reduce(torch.promote_types, (x.dtype for x in floats))
         with torch.autocast(device, enabled=False):
             result = forward(
-                self, *map(_widened, args), **{name: _widened(x) for name, x in kwargs.items()}
+                *map(_widened, args), **{name: _widened(x) for name, x in kwargs.items()}
             )
         return result.to(dtype)
 
     return computed  # type: ignore[return-value]
 
 
-def _is_floating(value: object) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
+def _tensors(value: object) -> Iterator[Tensor]:
+    """The tensors among arguments, mappings and sequences of them included."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _tensors(part)
 
 
 def _widened(value: Any) -> Any:
-    return value.float() if _is_floating(value) and value.itemsize < 4 else value
+    if isinstance(value, Mapping):
+        return {name: _widened(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_widened(part) for part in value]
+    half = isinstance(value, Tensor) and value.is_floating_point() and value.itemsize < 4
+    return value.float() if half else value
