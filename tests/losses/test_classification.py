@@ -317,6 +317,12 @@ def test_saturated_logits(size, dtype):
             assert_close(gradient(loss, -sign * z, target), torch.zeros(1, dtype=dtype))
 
 
+def test_small_losses_survive_half_precision():
+    z = torch.tensor([-5.0], dtype=torch.bfloat16)
+    loss = cl.BCEWithLogitsLoss()(z, torch.zeros(1, dtype=torch.bfloat16))
+    assert loss.item() == pytest.approx(0.006715, rel=1e-2)
+
+
 def test_smoothing_saturated_logits_costs_their_distance():
     logits = torch.tensor([[1e4, -1e4, -1e4]])
     loss = cl.LabelSmoothingCrossEntropy(0.3)(logits, torch.tensor([0]))

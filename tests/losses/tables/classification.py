@@ -329,6 +329,12 @@ REFUSED = [
                 "weight must be a torch.Tensor, got list",
             ),
             Refused(
+                f"{name}: no weights",
+                lambda loss=loss: loss(weight=torch.ones(0)),
+                ValueError,
+                "weight is empty",
+            ),
+            Refused(
                 f"{name}: matrix of weights",
                 lambda loss=loss: loss(weight=torch.ones(3, 1)),
                 ValueError,
