@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 from pybtex.plugin import register_plugin
@@ -24,7 +26,17 @@ def mend_roles(
         context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
 
 
+def digest(folders: list[Path]) -> str:
+    """Of the machinery's own files: where they change, every page is written again."""
+    files = (file for folder in folders for file in sorted(folder.rglob("*.*")))
+    contents = b"".join(file.read_bytes() for file in files if file.suffix != ".pyc")
+    return hashlib.sha256(contents).hexdigest()
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
+    here = Path(__file__).parent
+    machinery = digest([here, here.parent / "_templates"])
+    app.add_config_value("course_machinery", machinery, "env")
     register_plugin("pybtex.style.formatting", "course", CourseStyle)
     app.add_css_file("course.css")
     app.add_config_value(

@@ -1,0 +1,171 @@
+"""Every page of the book in a real browser, from disk and from a server, with the network cut."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, Page
+
+THEMES = ("light", "dark")
+WIDTHS = (1280, 390)
+AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+# These depend on theme and width together; all other rules see each theme and each width once.
+CROSSED_RULES = ["color-contrast", "scrollable-region-focusable", "target-size"]
+# The theme makes what scrolls focusable a moment after the window's size has changed.
+SETTLED = """() => [...document.querySelectorAll('pre')].every(
+    e => (e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight) === (e.tabIndex === 0))"""
+
+
+def pages(site: Path) -> list[Path]:
+    """All of them but the theme's templates and the root's redirect to the first page."""
+    found = sorted(site.rglob("*.html"))
+    found = [p for p in found if "_static" not in p.parts and p != site / "index.html"]
+    assert len(found) > 5
+    return found
+
+
+class Watched:
+    """A page of the browser that takes down everything that should not happen."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        page.on("console", self.console)
+        page.on("pageerror", lambda error: self.complaints.append(f"script error: {error}"))
+        page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        page.on("response", self.response)
+        page.on("request", self.request)
+
+    def console(self, message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(f"console {message.type}: {message.text}")
+
+    def response(self, response: Any) -> None:
+        if response.status >= 400:
+            self.complaints.append(f"status {response.status}: {response.url}")
+
+    def request(self, request: Any) -> None:
+        if not request.url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
+            self.complaints.append(f"leaves the machine: {request.url}")
+
+    def open(self, url: str) -> None:
+        self.page.emulate_media(color_scheme="light")
+        self.page.goto(url)
+        self.page.wait_for_load_state()
+        self.page.evaluate("() => window.MathJax?.startup?.promise")
+
+
+@pytest.fixture
+def watched(browser: Browser) -> Iterator[Watched]:
+    context = browser.new_context(color_scheme="light", reduced_motion="reduce")
+    yield Watched(context.new_page())
+    context.close()
+
+
+def mathematics(page: Page) -> list[str]:
+    wrong = page.evaluate(
+        """() => [...document.querySelectorAll('.math')]
+            .filter(e => !e.querySelector('mjx-container mjx-assistive-mml') ||
+                         e.querySelector('mjx-merror, [data-mjx-error]'))
+            .map(e => e.textContent.slice(0, 80))"""
+    )
+    return [f"mathematics not rendered: {text}" for text in wrong]
+
+
+def overflow(page: Page) -> list[str]:
+    width, room = page.evaluate("() => [document.documentElement.scrollWidth, innerWidth]")
+    return [f"{width} px wide on a screen of {room}"] if width > room else []
+
+
+def barriers(page: Page, only: list[str] | None = None) -> list[str]:
+    run = {"type": "rule", "values": only} if only else {"type": "tag", "values": AXE_RULES}
+    found = page.evaluate(
+        "options => axe.run(options).then(result => result.violations)",
+        {"runOnly": run, "resultTypes": ["violations"]},
+    )
+    return [
+        f"axe {violation['id']}: {node['html'][:150]}"
+        for violation in found
+        for node in violation["nodes"]
+    ]
+
+
+def test_every_page_from_disk(site: Path, watched: Watched) -> None:
+    page = watched.page
+    found: list[str] = []
+    formulas = 0
+    for path in pages(site):
+        watched.complaints.clear()
+        watched.open(path.as_uri())
+        formulas += page.locator("mjx-container").count()
+        problems = [*watched.complaints, *mathematics(page)]
+        page.evaluate("() => document.querySelectorAll('details').forEach(e => e.open = true)")
+        page.evaluate(AXE_SCRIPT)
+        for theme in THEMES:
+            page.emulate_media(color_scheme=theme)
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": 900})
+                page.wait_for_function(SETTLED)
+                both = (theme, width) in {("light", 1280), ("dark", 390)}
+                seen = overflow(page) + barriers(page, None if both else CROSSED_RULES)
+                problems += [f"{theme}, {width} px: {problem}" for problem in seen]
+        found += [f"{path.relative_to(site)}: {problem}" for problem in problems]
+    assert not found, "\n".join(found)
+    assert formulas > 0
+
+
+def test_every_page_from_a_server(site: Path, served: str, watched: Watched) -> None:
+    found: list[str] = []
+    for path in pages(site):
+        watched.complaints.clear()
+        watched.open(f"{served}/{path.relative_to(site)}")
+        problems = [*watched.complaints, *mathematics(watched.page)]
+        found += [f"{path.relative_to(site)}: {problem}" for problem in problems]
+    assert not found, "\n".join(found)
+
+
+def test_search_by_keyboard_from_disk(site: Path, watched: Watched) -> None:
+    page = watched.page
+    watched.open((site / "book" / "glossary.html").as_uri())
+    page.keyboard.press("Control+k")
+    page.keyboard.type("robust loss")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/search.html?q=robust+loss")
+    first = page.locator("#search-results li a").first
+    first.wait_for()
+    first.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/book/**")
+    assert watched.complaints == []
+
+
+def test_search_dialog_closes_with_escape(site: Path, watched: Watched) -> None:
+    watched.open((site / "book" / "glossary.html").as_uri())
+    dialog = watched.page.locator("#pst-search-dialog")
+    watched.page.keyboard.press("Control+k")
+    assert dialog.locator("input").is_visible() or watched.page.locator(".bd-search input:focus")
+    watched.page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+
+
+def test_stepper_by_keyboard(site: Path, watched: Watched) -> None:
+    page = watched.page
+    watched.open((site / "book" / "index.html").as_uri())
+    slider = page.get_by_role("slider")
+    label = page.locator("figure.stepper label")
+    shown = page.locator("figure.stepper path.on").first
+    slider.focus()
+    assert label.inner_text().split() == ["β", "=", "4"]
+    before = shown.get_attribute("d")
+    spoken = slider.get_attribute("aria-valuetext")
+    page.keyboard.press("ArrowRight")
+    assert label.inner_text().split() == ["β", "=", "8"]
+    assert shown.get_attribute("d") != before
+    assert slider.get_attribute("aria-valuetext") != spoken
+    assert str(slider.get_attribute("aria-valuetext")).startswith("8: loss from")
+    page.keyboard.press("End")
+    assert label.inner_text().split() == ["β", "=", "16"]
+    assert page.locator("figure.stepper path.on").count() == 2
+    assert watched.complaints == []
