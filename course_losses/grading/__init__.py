@@ -1,12 +1,12 @@
-"""Exercises that grade themselves: ``check`` for learners, the rubric's vocabulary for instructors."""
+"""Exercises that grade themselves: ``check`` for learners, a rubric's words for instructors."""
 
 from .rubric import Case, criterion, mistake
 from .selfcheck import check
 from .student import (
     Gradient,
     Student,
-    arguments_after,
     beside,
+    changed_by,
     gradient,
     parameters,
     set_parameters,
@@ -17,8 +17,8 @@ __all__ = [
     "Case",
     "Gradient",
     "Student",
-    "arguments_after",
     "beside",
+    "changed_by",
     "check",
     "criterion",
     "gradient",

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from .rubric import Case, Criterion, Mistake
-from .sandboxed.wire import pack, unpack
 from .student import StudentError, here
 
 
@@ -77,7 +76,10 @@ class Stored:
         if criterion.name not in self._criteria:
             raise ValueError(f"{criterion.name} has no stored cases: run `course-losses release`")
         rows = self._criteria[criterion.name]
-        return [Asked(Case(**thawed(r["case"])), thawed(r["right"]), thawed(r["mistaken"])) for r in rows]
+        return [
+            Asked(Case(**thawed(r["case"])), thawed(r["right"]), thawed(r["mistaken"]))
+            for r in rows
+        ]
 
 
 def stored(answers: Answers, criteria: Sequence[Criterion]) -> str:
@@ -145,12 +147,16 @@ def difference(answer: Any, right: Any, tolerance: float) -> str:
         if len(answer) != len(right):
             return f"{len(answer)} values instead of {len(right)}"
         pairs = list(zip(answer, right, strict=True))
-        return next((difference(a, b, tolerance) for a, b in pairs if not same(a, b, tolerance)), "")
+        return next(
+            (difference(a, b, tolerance) for a, b in pairs if not same(a, b, tolerance)), ""
+        )
     if isinstance(right, dict) and isinstance(answer, dict):
         if answer.keys() != right.keys():
             return f"the keys {sorted(map(str, answer))} instead of {sorted(map(str, right))}"
         keys = [key for key in right if not same(answer[key], right[key], tolerance)]
-        return f"{keys[0]}: {difference(answer[keys[0]], right[keys[0]], tolerance)}" if keys else ""
+        return (
+            f"{keys[0]}: {difference(answer[keys[0]], right[keys[0]], tolerance)}" if keys else ""
+        )
     return f"{_shown(answer)} instead of {_shown(right)}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 MAX_FILE = 20 << 20
 
 
-class InvalidNotebook(Exception):
+class InvalidNotebookError(Exception):
     """The file is not a notebook that can be graded; the message says why."""
 
 
@@ -25,18 +25,18 @@ class Cell:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file of reasonable size, without following links or waiting on pipes."""
+    """The bytes of a regular file of reasonable size; no link is followed, no pipe waited for."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         kind = "a link" if path.is_symlink() else f"unreadable ({error.strerror})"
-        raise InvalidNotebook(f"the file is {kind}") from None
-    with open(handle, "rb") as file:
+        raise InvalidNotebookError(f"the file is {kind}") from None
+    with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
-            raise InvalidNotebook("the file is not a regular file")
+            raise InvalidNotebookError("the file is not a regular file")
         if status.st_size > MAX_FILE:
-            raise InvalidNotebook(f"the file is too large (more than {MAX_FILE >> 20} MB)")
+            raise InvalidNotebookError(f"the file is too large (more than {MAX_FILE >> 20} MB)")
         return file.read(MAX_FILE)
 
 
@@ -45,13 +45,13 @@ def code_cells(content: bytes) -> list[Cell]:
     try:
         notebook = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        raise InvalidNotebook("the file is not a notebook (no JSON)") from None
+        raise InvalidNotebookError("the file is not a notebook (no JSON)") from None
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if cells is None and isinstance(notebook, dict):  # format 3 and older
         sheets = notebook.get("worksheets")
         cells = sheets[0].get("cells") if isinstance(sheets, list) and sheets else None
     if not isinstance(cells, list):
-        raise InvalidNotebook("the file is not a notebook (no cells)")
+        raise InvalidNotebookError("the file is not a notebook (no cells)")
     return [_cell(cell) for cell in cells if _is_code(cell)]
 
 
@@ -63,7 +63,7 @@ def _cell(cell: dict[str, Any]) -> Cell:
     source = cell.get("source", cell.get("input", ""))
     lines = source if isinstance(source, list) else [source]
     if not all(isinstance(line, str) for line in lines):
-        raise InvalidNotebook("the file is not a notebook (a cell's source is no text)")
+        raise InvalidNotebookError("the file is not a notebook (a cell's source is no text)")
     metadata = cell.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, dict) else []
     return Cell("".join(lines), [str(tag) for tag in tags] if isinstance(tags, list) else [])

@@ -1,8 +1,8 @@
 """The learner's pack, derived from the solution: the notebook with its gaps, the public cases.
 
-In a solution notebook, lines between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` become a gap, and a
-cell tagged ``solution`` is left out. A cell tagged ``ungraded`` is for reading and trying; the grader
-skips it while its text is as released.
+In a solution notebook, lines between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` become a gap, and
+a cell tagged ``solution`` is left out. A cell tagged ``ungraded`` is for reading and trying; the
+grader skips it while its text is as released.
 """
 
 from __future__ import annotations
@@ -32,19 +32,21 @@ def release(exercise: Exercise) -> list[Path]:
 
 def learners_notebook(exercise: Exercise) -> str:
     """The solution without what the learner is to write. Outputs of unchanged cells are kept."""
-    notebook = nbformat.read(exercise.solution, as_version=4)
+    notebook = nbformat.read(exercise.solution, as_version=4)  # type: ignore[no-untyped-call]
     before = _cells(exercise.notebook)
     notebook.cells = [cell for cell in notebook.cells if "solution" not in _tags(cell)]
     for cell in notebook.cells:
         cell.source = GAP.sub(r"\1...  # write your code here", cell.source)
         if "SOLUTION" in cell.source:
-            raise ValueError(f"{exercise.solution}: a solution mark without its partner in {cell.id}")
+            raise ValueError(
+                f"{exercise.solution}: a solution mark without its partner in {cell.id}"
+            )
         if cell.cell_type == "code":
             known = before.get(cell.id)
             kept = known if known is not None and known.source == cell.source else None
             cell.outputs = kept.outputs if kept is not None else []
             cell.execution_count = kept.execution_count if kept is not None else None
-    return str(nbformat.writes(notebook)) + "\n"
+    return str(nbformat.writes(notebook)) + "\n"  # type: ignore[no-untyped-call]
 
 
 def public_cases(exercise: Exercise) -> str:
@@ -60,7 +62,7 @@ def public_cases(exercise: Exercise) -> str:
 def _cells(path: Path) -> dict[str, nbformat.NotebookNode]:
     if not path.is_file():
         return {}
-    return {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}
+    return {cell.id: cell for cell in nbformat.read(path, as_version=4).cells}  # type: ignore[no-untyped-call]
 
 
 def _tags(cell: nbformat.NotebookNode) -> list[str]:

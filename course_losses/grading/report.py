@@ -73,8 +73,10 @@ class Report:
         return table
 
     def show(self) -> None:
-        shell = get_ipython()  # type: ignore[no-untyped-call]
+        shell = get_ipython()
         if hasattr(shell, "kernel"):
-            display({"text/html": self.html(), "text/plain": self.text()}, raw=True)
+            display({"text/html": self.html(), "text/plain": self.text()}, raw=True)  # type: ignore[no-untyped-call]
         else:
-            Console().print(self.table(), "A self-check on public cases; the graded run draws others.")
+            Console().print(
+                self.table(), "A self-check on public cases; the graded run draws others."
+            )

@@ -1,8 +1,8 @@
 """What a rubric is made of: criteria that ask, cases to ask about, mistakes to recognise.
 
-A criterion is a function that puts a question to a student and returns the answer. The same function
-is asked of the solution and of each mistake (the solution, spoiled in one usual way), so that a wrong
-answer can be told by name.
+A criterion is a function that puts a question to a student and returns the answer. The solution is
+asked the same, and so is each mistake (the solution, spoiled in one usual way): a wrong answer can
+be told by its name.
 """
 
 from __future__ import annotations
@@ -97,10 +97,11 @@ class Mistake:
 
         class Spoiled(right):  # type: ignore[misc, valid-type]
             def forward(self, *args: Any, **kwargs: Any) -> Any:
-                unspoiled = copy.copy(self)
+                unspoiled: Any = copy.copy(self)
                 unspoiled.__class__ = right
                 return spoil(unspoiled, *args, **kwargs)
 
+        Spoiled.__module__ = right.__module__
         return Spoiled
 
 

@@ -29,14 +29,20 @@ from .student import Link, Student
 
 PACKAGE = Path(__file__).parent.parent
 # Packages that hold the exercises' answers: the course's own and those that its tests compare with.
-HIDDEN = ("course_losses", "kornia", "monai", "pytorch_metric_learning", "segmentation_models_pytorch")
+HIDDEN = (
+    "course_losses",
+    "kornia",
+    "monai",
+    "pytorch_metric_learning",
+    "segmentation_models_pytorch",
+)
 START = "import sys; sys.path.insert(0, {0!r}); from sandboxed.zygote import main; main()"
 BOOT_SECONDS = 120.0
 MAX_PROCESSES = 64
 MAX_OUTPUT = 64 << 20
 
 
-class Ended(Exception):
+class EndedError(Exception):
     """A job ended before its time: ``status`` is "timeout" or "killed", the message says how."""
 
     def __init__(self, status: str, message: str) -> None:
@@ -88,7 +94,7 @@ class Sandbox:
         command = [sys.executable, "-I", "-B", "-c", START.format(base), str(inside.fileno())]
         if self.wrapped:
             command = [*bubblewrap(self._room), *command]
-        self._errors = tempfile.TemporaryFile()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
             pass_fds=[inside.fileno()],
@@ -121,7 +127,7 @@ class Sandbox:
         """Runs a notebook's cells, then stands by for questions about its names.
 
         Raises:
-            Ended: the notebook took too long, its process died, or it broke the protocol.
+            EndedError: the notebook took too long, its process died, or it broke the protocol.
         """
         if self._process is None:
             self.start()
@@ -140,12 +146,12 @@ class Sandbox:
             errors = unpack(ask(pack([list(cell) for cell in cells])))
             yield Job(Student(Link(ask)), _checked(errors))
         except TimeoutError:
-            raise Ended("timeout", f"took longer than {limits.timeout:g} s") from None
+            raise EndedError("timeout", f"took longer than {limits.timeout:g} s") from None
         except WireError as error:
-            raise Ended("killed", f"broke the grader's protocol: {error}") from None
+            raise EndedError("killed", f"broke the grader's protocol: {error}") from None
         except (EOFError, ConnectionError):
             running = False
-            raise Ended(*_cause(self._finish(), limits)) from None
+            raise EndedError(*_cause(self._finish(), limits)) from None
         finally:
             outside.close()
             if running:
@@ -169,7 +175,8 @@ class Sandbox:
         deadline, line = Deadline(BOOT_SECONDS), b""
         try:
             while not line.endswith(b"\n"):
-                part = deadline.wait(lambda: self._control.recv(1 << 16), self._control)
+                with deadline.waiting(self._control):
+                    part = self._control.recv(1 << 16)
                 if not part:
                     raise EOFError
                 line += part
@@ -185,7 +192,11 @@ def _checked(errors: Any) -> list[dict[str, Any]]:
     if not isinstance(errors, list) or not all(isinstance(error, dict) for error in errors):
         raise WireError("a malformed list of errors")
     return [
-        {"cell": int(e.get("cell", 0)), "type": str(e.get("type"))[:100], "text": str(e.get("text"))[:500]}
+        {
+            "cell": int(e.get("cell", 0)),
+            "type": str(e.get("type"))[:100],
+            "text": str(e.get("text"))[:500],
+        }
         for e in errors[:50]
     ]
 
@@ -214,7 +225,7 @@ def _rlimits(limits: Limits) -> dict[str, int]:
 
 @cache
 def _loaded() -> int:
-    """The address space that torch takes before a notebook's first line (CUDA builds reserve much)."""
+    """The address space that torch takes before a notebook's first line."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
     except OSError:
@@ -229,7 +240,7 @@ def _environment(work: str) -> dict[str, str]:
 
 
 def _furnish(room: Path, modules: Sequence[str]) -> None:
-    """The folder that becomes ``/grader``: our side of the border, and the course's open modules."""
+    """The folder that becomes ``/grader``: the host, and the course modules that are open."""
     inside = Path(__file__).parent / "sandboxed"
     skip = shutil.ignore_patterns("__pycache__", "course_losses")
     shutil.copytree(inside, room / "sandboxed", ignore=skip)
@@ -248,7 +259,7 @@ def bubblewrap(room: Path) -> list[str]:
     options = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--as-pid-1"]
     options += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if os.geteuid() == 0:
-        # A user namespace of root's would leave the process limit void: the zygote drops root itself.
+        # A user namespace of root's would leave the process limit void; the zygote drops root.
         options += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:
         options += ["--unshare-user", "--disable-userns", "--uid", "65534", "--gid", "65534"]
@@ -257,7 +268,14 @@ def bubblewrap(room: Path) -> list[str]:
             options += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             options += ["--ro-bind", str(path), str(path)]
-    options += ["--ro-bind", "/usr", "/usr", "--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache"]
+    options += [
+        "--ro-bind",
+        "/usr",
+        "/usr",
+        "--ro-bind-try",
+        "/etc/ld.so.cache",
+        "/etc/ld.so.cache",
+    ]
     options += ["--ro-bind-try", "/etc/alternatives", "/etc/alternatives"]
     options += ["--perms", "1777", "--size", str(MAX_OUTPUT), "--tmpfs", "/tmp"]
     for folder in _interpreter():
@@ -276,28 +294,29 @@ def bubblewrap(room: Path) -> list[str]:
 
 
 def _packages() -> list[str]:
-    folders = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), *site.getsitepackages()]
-    return sorted({folder for folder in folders if Path(folder).is_dir()})
+    folders = [
+        sysconfig.get_path("purelib"),
+        sysconfig.get_path("platlib"),
+        *site.getsitepackages(),
+    ]
+    return sorted({str(folder) for folder in folders if Path(str(folder)).is_dir()})
 
 
 def _interpreter() -> list[str]:
     """The folders that hold Python and its packages, each bound at its own path, outermost only."""
     real = Path(sys.executable).resolve().parent.parent
-    places = {Path(p) for p in (sys.prefix, sys.base_prefix, real, *_packages())}
+    places = {Path(sys.prefix), Path(sys.base_prefix), real, *map(Path, _packages())}
     outer = [p for p in places if not any(q in p.parents for q in places)]
     return sorted(str(p) for p in outer if not p.is_relative_to("/usr"))
 
 
 @cache
 def bubblewrap_fault() -> str:
-    """Why bubblewrap cannot be used here; empty when a first job has run in it."""
+    """Why bubblewrap cannot be used here; empty when Python starts in it."""
     if sys.platform != "linux" or shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian, Ubuntu: sudo apt install bubblewrap)"
-    sandbox = Sandbox([], wrapped=True)
-    try:
-        with sandbox.job([(1, "x = 1")], Limits()) as job:
-            return "" if not job.errors else str(job.errors)
-    except (Ended, SandboxError, OSError) as error:
-        return f"bubblewrap does not run here: {error}"
-    finally:
-        sandbox.stop()
+    with tempfile.TemporaryDirectory() as room:
+        Path(room).chmod(0o755)
+        canary = [*bubblewrap(Path(room)), sys.executable, "-I", "-S", "-c", ""]
+        told = subprocess.run(canary, capture_output=True, text=True, check=False)
+    return f"bubblewrap does not run here: {told.stderr.strip()}" if told.returncode else ""

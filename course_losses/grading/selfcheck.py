@@ -1,4 +1,4 @@
-"""``check("name")``: the rubric's criteria on the learner's own names, in the learner's own process."""
+"""``check("name")``: the rubric's criteria on the learner's names, in the learner's process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .answers import Stored
 from .exercise import find
 from .judge import UNTRIED, Verdict
 from .report import Report
-from .session import Session, Undefined
+from .session import Session, UndefinedError
 from .student import here
 
 
@@ -36,7 +36,7 @@ def self_check(name: str, names: dict[str, Any]) -> list[Verdict]:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return session.run(here(names), Stored(exercise.cases))
-    except Undefined as error:
+    except UndefinedError as error:
         return session.refused(UNTRIED, f"Not attempted yet: {error}.")
     finally:
         torch.set_default_dtype(dtype)

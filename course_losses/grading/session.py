@@ -21,7 +21,7 @@ from .student import Student, borrowed, defined
 UNUSED = ("cacheprovider", "capture", "doctest", "faulthandler", "junitxml", "logging", "terminal")
 
 
-class Undefined(Exception):
+class UndefinedError(Exception):
     """There is nothing to judge; the message names what is missing."""
 
 
@@ -90,6 +90,10 @@ class Session:
         return [item.obj.criterion for item in self._items]  # type: ignore[attr-defined]
 
     @property
+    def points(self) -> float:
+        return sum(criterion.points for criterion in self.criteria)
+
+    @property
     def mistakes(self) -> list[Mistake]:
         found = [vars(module).values() for module in self._modules()]
         return [value for values in found for value in values if isinstance(value, Mistake)]
@@ -98,10 +102,10 @@ class Session:
         """Every criterion's verdict.
 
         Raises:
-            Undefined: the notebook defines none of the names that the rubric needs.
+            UndefinedError: the notebook defines none of the names that the rubric needs.
         """
         if not defined(student, self.needs):
-            raise Undefined(" and ".join(self.needs) + " is not defined")
+            raise UndefinedError(" and ".join(self.needs) + " is not defined")
         taken = borrowed(student, self.needs)
         if taken:
             told = f"{taken[0]} comes from course_losses; here you write it yourself."

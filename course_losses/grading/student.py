@@ -1,7 +1,7 @@
 """The learner's notebook as the rubric sees it: names that can be called, wherever they live.
 
 A rubric writes ``student.TverskyLoss(alpha=0.3)(pred, target)``; each call becomes one frame to a
-:class:`~course_losses.grading.sandboxed.host.Host`, which stands in the sandbox, or in this process.
+:class:`~course_losses.grading.sandboxed.host.Host`, in the sandbox or in this process.
 """
 
 from __future__ import annotations
@@ -103,9 +103,9 @@ def gradient(target: Remote, /, *args: Any, **kwargs: Any) -> Gradient:
     return Gradient(*target._link.ask("gradient", target, *args, **kwargs))
 
 
-def arguments_after(target: Remote, /, *args: Any, **kwargs: Any) -> Any:
-    """What the arguments hold after the call: ``[args, kwargs]``."""
-    return target._link.ask("arguments_after", target, *args, **kwargs)
+def changed_by(target: Remote, /, *args: Any, **kwargs: Any) -> list[int | str]:
+    """Which tensors among the arguments a call changes in place: positions and names."""
+    return list(target._link.ask("changed_by", target, *args, **kwargs))
 
 
 def value_of(attribute: Remote) -> Any:
@@ -123,13 +123,11 @@ def set_parameters(module: Remote, **values: Tensor) -> None:
     module._link.ask("set_parameters", module, values)
 
 
-def beside(
-    student: Student, function: Callable[..., Any], /, *args: Any, **kwargs: Any
-) -> Any:
+def beside(student: Student, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Runs a self-contained ``function`` of the rubric next to the learner's objects.
 
-    Its source is sent, so it may use ``torch``, ``nn`` and what it imports itself. What it returns is
-    data, or stays there as an object that later calls can use.
+    Its source is sent, so it may use ``torch``, ``nn`` and what it imports itself. What it returns
+    is data, or stays there as an object that later calls can use.
     """
     source = inspect.getsource(function)
     return student._link.ask("beside", source, function.__name__, *args, **kwargs)

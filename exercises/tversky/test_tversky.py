@@ -1,19 +1,19 @@
 """The rubric of the Tversky exercise: what is asked, and what each usual mistake answers.
 
-Each criterion puts one question to the learner's `TverskyLoss`. The grader asks the solution the same,
-and each mistake at the end of this page, and compares the answers.
+Each criterion puts one question to the learner's `TverskyLoss`. The grader asks the solution the
+same, and each mistake at the end of this page, and compares the answers.
 """
 
 import torch
 from torch import Tensor
 
-from course_losses.grading import Case, arguments_after, criterion, gradient, mistake
+from course_losses.grading import Case, changed_by, criterion, gradient, mistake
 
 NEEDS = ["TverskyLoss"]
 
 
 def masks(sizes: list[int], random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Predictions and binary masks of 6 x 6 pixels, one image for each number of foreground pixels."""
+    """Predictions and masks of 6 x 6 pixels, an image for each number of foreground pixels."""
     order = torch.rand(len(sizes), 36, generator=random).argsort(dim=1)
     target = (order < torch.tensor(sizes).unsqueeze(1)).double()
     noise = torch.rand(len(sizes), 36, generator=random)
@@ -35,7 +35,7 @@ def one_image(random: torch.Generator) -> Case:
 
 
 def uneven_batch(random: torch.Generator) -> Case:
-    """A nearly empty mask beside a nearly full one: here the batch's index is not the images' mean."""
+    """A nearly empty mask beside a nearly full one: the batch's index is not the images' mean."""
     alpha, beta = weights(random)
     pred, target = masks([2, 11, 33], random)
     return Case(pred=pred, target=target, alpha=alpha, beta=beta, smooth=1.0)
@@ -106,9 +106,8 @@ def test_manners(student, case):
     loss = student.TverskyLoss(alpha=case.alpha, beta=case.beta, smooth=case.smooth)
     value = loss(case.pred, case.target)
     assert value.shape == (), f"The result has the shape {tuple(value.shape)}; one number has ()."
-    (pred, target), _ = arguments_after(loss, case.pred.detach(), case.target)
-    assert torch.equal(pred, case.pred), "pred was changed in place; the caller still needs it."
-    assert torch.equal(target, case.target), "target was changed in place; the caller still needs it."
+    changed = changed_by(loss, case.pred.detach(), case.target)
+    assert not changed, "An input was changed in place; the caller still needs it."
 
 
 @mistake("TverskyLoss", "The index itself comes back. The loss is 1 minus the index.")
@@ -116,7 +115,7 @@ def index_for_loss(right, pred, target):
     return 1 - right(pred, target)
 
 
-@mistake("TverskyLoss", "α and β are swapped: α weighs the false positives, β the false negatives.")
+@mistake("TverskyLoss", "α and β are swapped, or pred and target: α weighs the false positives.")
 def swapped(right, pred, target):
     right.alpha, right.beta = right.beta, right.alpha
     return right(pred, target)
@@ -134,12 +133,16 @@ def jaccard(right, pred, target):
     return right(pred, target)
 
 
-@mistake("TverskyLoss", "This is the mean over the images. One index is asked for, over the whole batch.")
+@mistake(
+    "TverskyLoss", "This is the mean over the images. One index is asked for, over the whole batch."
+)
 def mean_of_images(right, pred, target):
     return torch.stack([right(p, t) for p, t in zip(pred, target, strict=True)]).mean()
 
 
-@mistake("TverskyLoss", "This is the sum over the images. One index is asked for, over the whole batch.")
+@mistake(
+    "TverskyLoss", "This is the sum over the images. One index is asked for, over the whole batch."
+)
 def sum_of_images(right, pred, target):
     return torch.stack([right(p, t) for p, t in zip(pred, target, strict=True)]).sum()
 
@@ -149,7 +152,10 @@ def one_per_image(right, pred, target):
     return torch.stack([right(p, t) for p, t in zip(pred, target, strict=True)])
 
 
-@mistake("TverskyLoss", "pred is thresholded: counts have no gradient. Use the probabilities as they are.")
+@mistake(
+    "TverskyLoss",
+    "pred is thresholded: counts have no gradient. Use the probabilities as they are.",
+)
 def thresholded(right, pred, target):
     return right((pred > 0.5).to(pred), target)
 
@@ -159,7 +165,9 @@ def sigmoid_twice(right, pred, target):
     return right(pred.sigmoid(), target)
 
 
-@mistake("TverskyLoss", "No gradient arrives: the result was detached, by .item(), .detach() or no_grad.")
+@mistake(
+    "TverskyLoss", "No gradient arrives: the result was detached, by .item(), .detach() or no_grad."
+)
 def detached(right, pred, target):
     return right(pred.detach(), target)
 
@@ -189,16 +197,15 @@ def smooth_above_only(right, pred, target):
     return 1 - (overlap + right.smooth) / size
 
 
-@mistake("TverskyLoss", "pred and target have changed places.")
-def exchanged(right, pred, target):
-    return right(target, pred)
-
-
-@mistake("TverskyLoss", "The sign is wrong: this is minus the index. The loss is 1 minus the index.")
+@mistake(
+    "TverskyLoss", "The sign is wrong: this is minus the index. The loss is 1 minus the index."
+)
 def negative_index(right, pred, target):
     return right(pred, target) - 1
 
 
-@mistake("TverskyLoss", "This is the logarithm of the index, negative. The loss is 1 minus the index.")
+@mistake(
+    "TverskyLoss", "This is the logarithm of the index, negative. The loss is 1 minus the index."
+)
 def logarithm(right, pred, target):
     return -(1 - right(pred, target)).log()

@@ -1,1 +1,1 @@
-"""Everything of the grader that stands inside the sandbox, where learners' code can read and spoil it."""
+"""What of the grader stands inside the sandbox, where a notebook can read and spoil it."""

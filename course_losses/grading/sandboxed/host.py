@@ -42,7 +42,7 @@ class Host:
         return target(*args, **kwargs)
 
     def gradient(self, target: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """The result, and its gradients: by every argument that asks for one, by every parameter."""
+        """The result, and its gradients by every argument that asks for one and every parameter."""
         module = target if isinstance(target, torch.nn.Module) else torch.nn.Module()
         parameters = dict(module.named_parameters())
         leaves = [leaf for leaf in _tensors([args, kwargs]) if leaf.requires_grad]
@@ -51,13 +51,15 @@ class Host:
         grads: list[Any] = [None] * len(sources)
         if isinstance(value, torch.Tensor) and value.requires_grad:
             grads = list(torch.autograd.grad(value.sum(), sources, allow_unused=True))
-        named = {name: grad for name, grad in zip(parameters, grads[len(leaves) :], strict=False)}
+        named = dict(zip(parameters, grads[len(leaves) :], strict=False))
         return value, grads[: len(leaves)], named
 
-    def arguments_after(self, target: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """What the arguments hold once the call is over."""
+    def changed_by(self, target: Any, /, *args: Any, **kwargs: Any) -> list[int | str]:
+        """Positions and names of the tensors that a call changes in place."""
+        given = {**dict(enumerate(args)), **kwargs}
+        before = {k: v.detach().clone() for k, v in given.items() if isinstance(v, torch.Tensor)}
         target(*args, **kwargs)
-        return [list(args), kwargs]
+        return [key for key, value in before.items() if not torch.equal(value, given[key])]
 
     def value_of(self, target: Any) -> Any:
         return target

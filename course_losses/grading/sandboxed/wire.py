@@ -9,7 +9,8 @@ import math
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -43,13 +44,14 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self.left = seconds
 
-    def wait(self, action: Callable[[], Any], sock: socket.socket) -> Any:
+    @contextmanager
+    def waiting(self, sock: socket.socket) -> Iterator[None]:
         if self.left <= 0:
             raise TimeoutError
         sock.settimeout(self.left)
         start = time.monotonic()
         try:
-            return action()
+            yield
         finally:
             self.left -= time.monotonic() - start
 
@@ -57,7 +59,8 @@ class Deadline:
 def send(sock: socket.socket, frame: bytes, deadline: Deadline | None = None) -> None:
     view = memoryview(frame)
     while view:
-        view = view[deadline.wait(lambda: sock.send(view), sock) if deadline else sock.send(view) :]
+        with deadline.waiting(sock) if deadline else nullcontext():
+            view = view[sock.send(view) :]
 
 
 def receive(sock: socket.socket, deadline: Deadline | None = None) -> bytes:
@@ -72,8 +75,8 @@ def receive(sock: socket.socket, deadline: Deadline | None = None) -> bytes:
 def _exactly(sock: socket.socket, count: int, deadline: Deadline | None) -> bytes:
     buffer = bytearray()
     while len(buffer) < count:
-        step = min(count - len(buffer), 1 << 20)
-        part = deadline.wait(lambda: sock.recv(step), sock) if deadline else sock.recv(step)
+        with deadline.waiting(sock) if deadline else nullcontext():
+            part = sock.recv(min(count - len(buffer), 1 << 20))
         if not part:
             raise EOFError
         buffer += part

@@ -86,7 +86,7 @@ def _shell() -> InteractiveShell:
     shell = Shell.instance(config=config)
     shell.user_ns["__name__"] = "__main__"
     sys.modules["__main__"] = shell.user_module
-    shell.run_cell("0", store_history=False, silent=True)
+    shell.run_cell("0", store_history=False, silent=True)  # type: ignore[no-untyped-call]
     return shell
 
 
@@ -145,7 +145,7 @@ def _run(shell: InteractiveShell, cells: list[Any]) -> list[Any]:
     for number, source in cells:
         current = number
         try:
-            result = shell.run_cell(source, store_history=False)
+            result = shell.run_cell(source, store_history=False)  # type: ignore[no-untyped-call]
             error = result.error_before_exec or result.error_in_exec
         except BaseException as raised:
             error = raised
@@ -196,11 +196,8 @@ def _empty(folders: list[str]) -> bool:
     """Empties the folders that a job may write to; false when something stays."""
     for folder in folders:
         for path in Path(folder).iterdir():
-            try:
-                os.chmod(path, 0o700, follow_symlinks=False)
-            except (OSError, NotImplementedError):
-                pass
             if path.is_dir() and not path.is_symlink():
+                path.chmod(0o700)
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Stands for the course's package while a notebook is graded: only the modules that its rubric lists."""
+"""The course's package while a notebook is graded: only the modules that its rubric lists."""
 
 import importlib
 import pkgutil

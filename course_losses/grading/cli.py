@@ -1,0 +1,176 @@
+"""The command ``course-losses``: check one notebook, grade a class, release the learners' pack."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from . import export
+from .exercise import exercises, find
+from .judge import Verdict
+from .records import Records
+from .release import release as release_exercise
+from .report import Report, number
+from .run import BusyError, Run, locked
+from .sandbox import Limits, bubblewrap_fault
+from .session import RubricError
+from .slot import Slot
+from .submissions import Submission, collect, exercise_name
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
+console = Console(highlight=False)
+FORMATS = ("csv", "html")
+
+
+def main() -> None:
+    """Entry point of ``course-losses``."""
+    app()
+
+
+Jobs = Annotated[int | None, typer.Option(min=1, help="Notebooks at a time (all processors).")]
+
+
+@app.command()
+def check(
+    notebook: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+) -> None:
+    """Check one notebook against the public cases, for its author."""
+    try:
+        exercise = find(exercise_name(notebook.name, exercises()), notebook.resolve().parent)
+    except FileNotFoundError as error:
+        raise typer.BadParameter(str(error)) from None
+    slot = Slot(exercise, None, wrapped=not bubblewrap_fault(), limits=Limits())
+    outcome = slot.grade(notebook.read_bytes())
+    slot.close()
+    if outcome.verdicts:
+        Report(exercise.name, [Verdict(**row) for row in outcome.verdicts]).show()
+    console.print(
+        f"{outcome.status}: {escape(outcome.detail)}" if outcome.detail else outcome.status
+    )
+
+
+@app.command()
+def grade(
+    submissions: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
+    out: Annotated[Path, typer.Option(help="Where grades.csv, feedback and records go.")] = Path(
+        "grades"
+    ),
+    exercise: Annotated[str | None, typer.Option(help="Grade only this exercise.")] = None,
+    jobs: Jobs = None,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds for one notebook.")] = 60.0,
+    memory: Annotated[
+        int, typer.Option(min=64, help="Megabytes for each of its processes.")
+    ] = 2048,
+    rubric: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder of private test_NAME.py files."),
+    ] = None,
+    format: Annotated[str, typer.Option(help=f"Of {', '.join(FORMATS)}.")] = "csv,html",
+    allow_unsandboxed: Annotated[
+        bool, typer.Option("--allow-unsandboxed", help="Grade without bubblewrap where it fails.")
+    ] = False,
+) -> None:
+    """Grade SUBMISSIONS/STUDENT/EXERCISE.ipynb; run again to resume or after a change."""
+    formats = _formats(format)
+    known = exercises(private=rubric.resolve() if rubric else None)
+    if exercise is not None and exercise not in known:
+        raise typer.BadParameter(f"no exercise is called {exercise!r}: {', '.join(known)}")
+    fault = bubblewrap_fault()
+    if fault and not allow_unsandboxed:
+        raise typer.BadParameter(
+            f"{fault}. With --allow-unsandboxed notebooks run in a process of their own with "
+            "limits, but they can read your files and use the network."
+        )
+    if fault:
+        console.print(
+            f"Not sandboxed: {escape(fault)}. Notebooks can read files and use the network."
+        )
+    try:
+        with locked(out):
+            found, ignored = collect(submissions, known, out, exercise)
+            run = Run(
+                Records(out), known, not fault, Limits(timeout, memory), jobs or _processors()
+            )
+            _graded(run, found)
+            for name in formats:
+                if name == "csv":
+                    export.grades_csv(export.rows(found, run.records), out)
+                    export.ignored_csv(ignored, out)
+                else:
+                    export.pages(export.rows(found, run.records), out)
+            _summary(run.records, found, len(ignored), out)
+    except BusyError as error:
+        raise typer.BadParameter(str(error)) from None
+    except RubricError as error:
+        console.print(escape(str(error)))
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        console.print("Interrupted. Nothing is lost: the same command resumes.")
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def release(
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Exercises; all when none is named.")
+    ] = None,
+) -> None:
+    """Derive the learners' notebooks and public cases from the solutions."""
+    known = exercises()
+    for name in names or known:
+        if name not in known:
+            raise typer.BadParameter(f"no exercise is called {name!r}: {', '.join(known)}")
+        changed = [path.name for path in release_exercise(known[name])]
+        console.print(f"{name}: {', '.join(changed) or 'up to date'}")
+
+
+def _graded(run: Run, found: Sequence[Submission]) -> None:
+    columns = (
+        TextColumn("grading"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    # No thread may refresh the bar: grading processes are forked from this one.
+    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
+        task = bar.add_task("", total=len(found))
+        for _ in run.grade(found):
+            bar.update(task, advance=1, refresh=True)
+
+
+def _summary(records: Records, found: Sequence[Submission], ignored: int, out: Path) -> None:
+    statuses: dict[str, Counter[str]] = {}
+    scores: dict[str, list[float]] = {}
+    for row in export.rows(found, records):
+        statuses.setdefault(row.exercise, Counter())[row.record.outcome.status] += 1
+        scores.setdefault(row.exercise, []).append(row.record.outcome.score)
+    table = Table("exercise", "submissions", "mean", "statuses")
+    for name, counts in sorted(statuses.items()):
+        mean = sum(scores[name]) / len(scores[name])
+        told = ", ".join(f"{count} {status}" for status, count in counts.most_common())
+        table.add_row(name, str(len(scores[name])), number(mean), told)
+    console.print(table)
+    if ignored:
+        console.print(f"{ignored} other files are listed in {escape(str(out / 'ignored.csv'))}.")
+    console.print(f"Grades: {escape(str(out / 'grades.csv'))}")
+
+
+def _formats(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        raise typer.BadParameter(f"--format takes {', '.join(FORMATS)}; got {text!r}")
+    return names
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
