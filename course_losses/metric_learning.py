@@ -33,8 +33,8 @@ def row_distances(a: Tensor, b: Tensor) -> Tensor:
     """How far each row of ``a`` is from the same row of ``b``; the slope at distance 0 is 0."""
     difference = a - b
     size = _largest_entries(difference)  # the square of 1e20 would overflow, that of 1e-25 vanish
-    length: Tensor = torch.linalg.vector_norm(difference / size, dim=1)
-    return size.squeeze(1) * length
+    length: Tensor = torch.linalg.vector_norm(difference / size, dim=-1)
+    return size.squeeze(-1) * length
 
 
 def pairwise_distances(x: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def unit_rows(z: Tensor) -> Tensor:
 
 
 def _largest_entries(x: Tensor) -> Tensor:
-    size = x.detach().abs().amax(dim=1, keepdim=True)
+    size = x.detach().abs().amax(dim=-1, keepdim=True)
     return size.where(size > 0, 1)
 
 
@@ -163,16 +163,15 @@ class TripletLoss(Loss):
     @in_float32
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         embeddings_in_rows(anchor=anchor, positive=positive, negative=negative)
-        return self.reduce(hinge(anchor, positive, negative, self.margin, self.squared))
+        return self.reduce(
+            hinge(anchor, torch.stack([positive, negative]), self.margin, self.squared)
+        )
 
 
-def hinge(
-    anchor: Tensor, positive: Tensor, negative: Tensor, margin: float, squared: bool
-) -> Tensor:
-    """By how much each row's positive misses being closer than its negative by ``margin``."""
-    power = 2 if squared else 1
-    pull = row_distances(anchor, positive) ** power
-    push = row_distances(anchor, negative) ** power
+def hinge(anchor: Tensor, others: Tensor, margin: float, squared: bool) -> Tensor:
+    """What each row's positive, ``others[0]``, lacks of a lead of ``margin`` on ``others[1]``."""
+    distance = row_distances(anchor, others)
+    pull, push = distance**2 if squared else distance
     return (pull - push + margin).clamp(min=0)
 
 
@@ -252,7 +251,7 @@ class OnlineTripletLoss(Loss):
             farthest = distance.masked_fill(~positive, -1).argmax(dim=1)
             nearest = distance.masked_fill(~negative, math.inf).argmin(dim=1)
         valid = positive.any(dim=1) & negative.any(dim=1)
-        values = hinge(x, x[farthest], x[nearest], self.margin, self.squared)
+        values = hinge(x, x[torch.stack([farthest, nearest])], self.margin, self.squared)
         return values.where(valid, 0), valid.sum()
 
     def _every(self, x: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
