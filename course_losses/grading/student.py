@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from .sandboxed.host import Host
@@ -118,7 +119,7 @@ def parameters(module: Remote) -> dict[str, Tensor]:
     return dict(module._link.ask("parameters", module))
 
 
-def set_parameters(module: Remote, **values: Tensor) -> None:
+def set_parameters(module: Remote, values: dict[str, Tensor]) -> None:
     """Overwrites parameters by name: move them, then look at the value."""
     module._link.ask("set_parameters", module, values)
 
@@ -131,6 +132,13 @@ def beside(student: Student, function: Callable[..., Any], /, *args: Any, **kwar
     """
     source = inspect.getsource(function)
     return student._link.ask("beside", source, function.__name__, *args, **kwargs)
+
+
+def numbers(value: Any) -> Tensor:
+    """Numbers in lists, arrays or tensors, however nested, as one tensor."""
+    if isinstance(value, (list, tuple)):
+        return torch.stack([numbers(item) for item in value]) if value else torch.empty(0)
+    return torch.as_tensor(value, dtype=torch.float64).detach()
 
 
 def defined(student: Student, names: Sequence[str]) -> list[str]:

@@ -1,7 +1,7 @@
 """Solutions of the Tversky exercise, right in many styles and wrong in many ways.
 
-`tversky_right.txt` and `tversky_wrong.txt` hold one after each line `=== name`: a whole cell, or the
-body of `forward` alone. Further wrong ones are the definition with one piece exchanged.
+`tversky_right.txt` and `tversky_wrong.txt` hold one after each line `=== name`: a cell, or only the
+body of `forward`. Further wrong ones are the definition with one piece exchanged.
 """
 
 from pathlib import Path
