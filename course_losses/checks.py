@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from numbers import Real
+from numbers import Integral, Real
 from typing import TypeVar
 
 import torch
@@ -20,16 +20,23 @@ def within(name: str, value: float, interval: str) -> float:
     above = number >= low if interval[0] == "[" else number > low
     below = number <= high if interval[-1] == "]" else number < high
     if not (above and below):
-        raise ValueError(f"{name} must be in {interval}, got {number:g}")
+        raise ValueError(f"{name} must be in {interval}, got {number!r}")
     return number
 
 
 def whole(name: str, value: int, least: int = 1) -> int:
     """A count of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def flag(name: str, value: bool) -> bool:
+    """True or False, and nothing that merely counts as one of them."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
     return value
 
 
@@ -60,7 +67,7 @@ def class_indices(num_classes: int, ignore_index: int | None = None, **tensors: 
                 f"{name} must hold integer class indices, got {tensor.dtype}: "
                 f"convert it with {name}.long()"
             )
-        if torch.compiler.is_compiling() or tensor.numel() == 0:
+        if _hidden(tensor) or tensor.numel() == 0:
             continue
         classes = tensor.long()  # in uint8, 156 would pass for -100
         valid = (classes >= 0) & (classes < num_classes)
@@ -68,7 +75,11 @@ def class_indices(num_classes: int, ignore_index: int | None = None, **tensors: 
             valid |= classes == ignore_index
         if not valid.all():
             wrong = classes[~valid][0].item()
-            raise ValueError(f"{name} must be in [0, {num_classes - 1}], got class {wrong}")
+            ignored = "" if ignore_index is None else f", or mark what to ignore as {ignore_index}"
+            raise ValueError(
+                f"{name} must be in [0, {num_classes - 1}], got class {wrong}: count the classes "
+                f"from 0, give the model an output for each{ignored}"
+            )
 
 
 def class_per_position(target: Tensor, ignore_index: int | None = None, **scores: Tensor) -> Tensor:
@@ -111,6 +122,8 @@ def dimensions(least: int, most: int | None = None, **tensors: Tensor) -> None:
 
 def same_shape(**tensors: Tensor) -> None:
     """All arguments have exactly one shape: nothing is broadcast."""
+    for name, tensor in tensors.items():
+        _tensor(name, tensor)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     if len(set(shapes.values())) > 1:
         came = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
@@ -124,48 +137,55 @@ def same_shape(**tensors: Tensor) -> None:
 def not_empty(**tensors: Tensor) -> None:
     """Every argument holds at least one value."""
     for name, tensor in tensors.items():
+        _tensor(name, tensor)
         if tensor.numel() == 0:
             raise ValueError(f"{name} is empty, got shape {tuple(tensor.shape)}: skip this batch")
 
 
-def probabilities(**tensors: Tensor) -> None:
-    """Every value lies in [0, 1]. Not looked at while compiling."""
+def probabilities(cure: str = "did you forget a sigmoid?", **tensors: Tensor) -> None:
+    """Every value lies in [0, 1]. Not looked at under compile or vmap."""
     for name, tensor in tensors.items():
-        low, high = _extremes(tensor)
+        _tensor(name, tensor)
+        if _hidden(tensor) or tensor.numel() == 0:
+            continue
+        low, high = (extreme.item() for extreme in torch.aminmax(tensor.detach()))
         if not (low >= 0 and high <= 1):
+            advice = "find where the NaN began" if math.isnan(low) else cure
             raise ValueError(
-                f"{name} must be in [0, 1], got values from {low:.4g} to {high:.4g}: "
-                "did you forget a sigmoid?"
+                f"{name} must be in [0, 1], got values from {low:.8g} to {high:.8g}: {advice}"
             )
 
 
 def zeros_and_ones(**tensors: Tensor) -> None:
-    """Every value is 0 or 1, in whatever type. Not looked at while compiling."""
+    """Every value is 0 or 1, in whatever type. Not looked at under compile or vmap."""
     for name, tensor in tensors.items():
         _tensor(name, tensor)
-        if torch.compiler.is_compiling():
+        if _hidden(tensor):
             continue
         other = (tensor != 0) & (tensor != 1)
         if other.any():
-            raise ValueError(f"{name} must be 0 or 1, got {tensor[other][0].item():.4g}")
+            raise ValueError(f"{name} must be 0 or 1, got {tensor[other][0].item():.8g}")
 
 
 def all_positive(**tensors: Tensor) -> None:
-    """Every value is greater than 0. Not looked at while compiling."""
+    """Every value is greater than 0. Not looked at under compile or vmap."""
     for name, tensor in tensors.items():
-        low, _ = _extremes(tensor)
+        _tensor(name, tensor)
+        if _hidden(tensor) or tensor.numel() == 0:
+            continue
+        low = tensor.detach().amin().item()
         if not low > 0:
-            raise ValueError(
-                f"{name} must be positive, got {low:.4g}: "
-                "let the network give its logarithm, or pass it through softplus"
+            cure = (
+                "find where the NaN began"
+                if math.isnan(low)
+                else "let the network give its logarithm, or pass it through softplus"
             )
+            raise ValueError(f"{name} must be positive, got {low:.8g}: {cure}")
 
 
-def _extremes(tensor: Tensor) -> tuple[float, float]:
-    if torch.compiler.is_compiling():
-        return math.nextafter(0.0, 1.0), 1.0
-    low, high = torch.aminmax(tensor.detach())
-    return low.item(), high.item()
+def _hidden(tensor: Tensor) -> bool:
+    """The values cannot be looked at: the call is being compiled or transformed by torch.func."""
+    return torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def _tensor(name: str, value: object) -> None:

@@ -1,9 +1,13 @@
 """What every loss shares: how its values become one number, and in which precision."""
 
+import copy
+import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from functools import reduce, wraps
-from typing import Any, Literal, TypeVar, get_args
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from functools import wraps
+from types import FunctionType
+from typing import Any, Literal, TypeVar, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -35,26 +39,51 @@ class Loss(nn.Module):
 
     def extra_repr(self) -> str:
         names = inspect.signature(type(self)).parameters
-        return ", ".join(f"{n}={getattr(self, n)!r}" for n in names if hasattr(self, n))
+        shown = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        return ", ".join(
+            f"{name}={value!r}" for name, value in shown.items() if not isinstance(value, nn.Module)
+        )
+
+
+def with_reduction(name: str, base: nn.Module, reduction: Reduction) -> nn.Module:
+    """``base`` if it reduces that way, else a copy that does: the caller's own stays as it is."""
+    if not isinstance(base, nn.Module) or not hasattr(base, "reduction"):
+        raise TypeError(
+            f"{name} must be a loss module with a reduction, got {base!r}: "
+            "pass for instance CrossEntropyLoss()"
+        )
+    if base.reduction == reduction:
+        return base
+    base = copy.deepcopy(base)
+    base.reduction = reduction  # type: ignore[assignment]
+    return base
 
 
 def in_float32(forward: Forward) -> Forward:
-    """Half precision, autocast included, is computed in float32; the result is cast back."""
+    """Half precision is computed in float32 and cast back; under autocast it stays float32."""
 
     @wraps(forward)
     def computed(*args: Any, **kwargs: Any) -> Tensor:
-        floats = [x for x in _tensors((*args, *kwargs.values())) if x.is_floating_point()]
-        device = floats[0].device.type if floats else "cpu"
-        if all(x.itemsize >= 4 for x in floats) and not torch.is_autocast_enabled(device):
+        floats = [x for x in _tensors([args, kwargs]) if x.is_floating_point()]
+        autocast = any(_autocast(x.device.type) for x in floats)
+        if not autocast and all(x.itemsize >= 4 for x in floats):
             return forward(*args, **kwargs)
-        dtype = reduce(torch.promote_types, (x.dtype for x in floats))
-        with torch.autocast(device, enabled=False):
-            result = forward(
-                *map(_widened, args), **{name: _widened(x) for name, x in kwargs.items()}
-            )
-        return result.to(dtype)
+        with torch.autocast(floats[0].device.type, enabled=False) if autocast else nullcontext():
+            result = forward(*_widened(args), **_widened(kwargs))
+        return result if autocast else result.to(_promoted(floats))
 
-    return computed  # type: ignore[return-value]
+    # A code object of its own, since torch.compile counts recompilations by code object.
+    function = cast(FunctionType, computed)
+    function.__code__ = function.__code__.replace(co_name=forward.__name__)
+    return cast(Forward, computed)
+
+
+def _autocast(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def _promoted(tensors: Iterable[Tensor]) -> torch.dtype:
+    return functools.reduce(torch.promote_types, (x.dtype for x in tensors))
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_losses.checks import all_positive, floating, not_empty, same_shape, within
+from course_losses.checks import all_positive, flag, floating, not_empty, same_shape, within
 from course_losses.loss import Loss, Reduction, in_float32
 
 
@@ -269,8 +269,9 @@ class AsymmetricMSELoss(Loss):
 
     @in_float32
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
-        squared = residual(pred, target) ** 2
-        return self.reduce(torch.where(pred > target, self.over_penalty * squared, squared))
+        error = residual(pred, target)
+        weight = torch.where(error > 0, self.over_penalty, 1.0)
+        return self.reduce(weight * error * error)
 
 
 class QuantileLoss(Loss):
@@ -356,7 +357,7 @@ class GaussianNLLLoss(Loss):
 
     def __init__(self, full: bool = False, reduction: Reduction = "mean") -> None:
         super().__init__(reduction)
-        self.full = full
+        self.full = flag("full", full)
 
     @in_float32
     def forward(self, mean: Tensor, variance: Tensor, target: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The rows of the shared suite: what a loss is called with, and what it must refuse."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,12 +31,9 @@ class Case:
     empty: type[Exception] | None = ValueError
     """What an empty batch raises; None: it gives a 0 that back-propagates."""
 
-    def make(self, **arguments: Any) -> nn.Module:
-        return self.loss(**arguments)
-
     def draw(self, dtype: torch.dtype = torch.float64, seed: int = 0) -> tuple[Any, ...]:
         generator = torch.Generator().manual_seed(seed)
-        return tuple(cast(value, dtype) for value in self.inputs(generator))
+        return cast(self.inputs(generator), dtype)
 
 
 @dataclass(frozen=True)
@@ -49,15 +46,30 @@ class Refused:
     message: str
 
 
-def cast(value: Any, dtype: torch.dtype) -> Any:
+def each(function: Callable[[Tensor], Tensor], value: Any) -> Any:
+    """The value with every tensor in it, in dicts and sequences too, passed through function."""
     if isinstance(value, Tensor):
-        return value.to(dtype) if value.is_floating_point() else value.clone()
+        return function(value)
     if isinstance(value, dict):
-        return {name: cast(part, dtype) for name, part in value.items()}
+        return {name: each(function, part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(each(function, part) for part in value)
     return value
 
 
-def floats(inputs: tuple[Any, ...]) -> list[Tensor]:
-    """The floating-point tensors among the inputs."""
-    parts = [p for x in inputs for p in (x.values() if isinstance(x, dict) else [x])]
-    return [x for x in parts if isinstance(x, Tensor) and x.is_floating_point()]
+def cast(value: Any, dtype: torch.dtype) -> Any:
+    """A copy of the value whose floating-point tensors have the dtype."""
+    return each(lambda x: x.to(dtype) if x.is_floating_point() else x.clone(), value)
+
+
+def floats(value: Any) -> list[Tensor]:
+    """The floating-point tensors in the value, in order."""
+    found: list[Tensor] = []
+    each(lambda x: (found.append(x) if x.is_floating_point() else None, x)[1], value)
+    return found
+
+
+def with_floats(value: Any, replacements: Iterable[Tensor]) -> Any:
+    """The value with its floating-point tensors replaced, in order."""
+    new = iter(replacements)
+    return each(lambda x: next(new) if x.is_floating_point() else x, value)

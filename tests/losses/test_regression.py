@@ -54,6 +54,21 @@ def test_gaussian_nll_by_hand():
     assert_close(loss, tensor(math.log(2) + 0.5, -math.log(2) + 0.5))
 
 
+@pytest.mark.parametrize(
+    ("default", "spelled_out"),
+    [
+        (cl.HuberLoss(), cl.HuberLoss(delta=1.0, reduction="mean")),
+        (cl.SmoothL1Loss(), cl.SmoothL1Loss(beta=1.0, reduction="mean")),
+        (cl.AsymmetricMSELoss(), cl.AsymmetricMSELoss(over_penalty=2.0, reduction="mean")),
+        (cl.QuantileLoss(), cl.QuantileLoss(quantile=0.5, reduction="mean")),
+        (cl.GaussianNLLLoss(), cl.GaussianNLLLoss(full=False, reduction="mean")),
+    ],
+    ids=str,
+)
+def test_defaults(default, spelled_out):
+    assert repr(default) == repr(spelled_out)
+
+
 # ---------------------------------------------------------------- oracles
 
 
@@ -215,6 +230,15 @@ def test_squares_whose_value_is_representable(error):
     assert cl.MSELoss()(torch.tensor([error]), torch.zeros(1)).item() == pytest.approx(1e36)
     value = cl.SmoothL1Loss(beta=1e30)(torch.tensor([1e25]), torch.zeros(1)).item()
     assert value == pytest.approx(5e19)
+    value = cl.AsymmetricMSELoss(over_penalty=1e-5)(
+        torch.tensor([abs(error) * 100]), torch.zeros(1)
+    )
+    assert value.item() == pytest.approx(1e35)
+
+
+def test_the_unused_branch_stays_finite():
+    assert slope(cl.HuberLoss(delta=1e-3), 3e38, torch.float32) == pytest.approx(1e-3)
+    assert slope(cl.SmoothL1Loss(beta=1e-3), -3e38, torch.float32) == -1
 
 
 @pytest.mark.parametrize(("error", "variance"), [(1e20, 1e30), (1e-20, 1e-30), (1e-3, 1e-12)])

@@ -88,6 +88,12 @@ REFUSED = [
     Refused("quantile 1", lambda: cl.QuantileLoss(quantile=1), ValueError, r"in \(0, 1\), got 1"),
     Refused("quantile 0", lambda: cl.QuantileLoss(quantile=0), ValueError, r"in \(0, 1\), got 0"),
     Refused(
+        "reduction in the place of full",
+        lambda: cl.GaussianNLLLoss("sum"),
+        TypeError,
+        "full must be True or False, got 'sum'",
+    ),
+    Refused(
         "variance 0",
         lambda: cl.GaussianNLLLoss()(four, four, four),
         ValueError,
