@@ -124,9 +124,8 @@ class TemperatureScaling(nn.Module):
     smallest cross-entropy on held-out data: in :math:`1/T` the problem is convex, with slope
     :math:`\operatorname{mean}\bigl(\sum_k p_k z_k - z_y\bigr)`, whose zero is found by bisection.
 
-    Args:
-        None. ``temperature`` is a buffer, 1 until ``fit`` is called: it is saved with the model,
-        and no optimizer trains it on the training data by accident.
+    ``temperature`` is a buffer, 1 until ``fit`` is called: it is saved with the model, and no
+    optimizer trains it on the training data by accident.
 
     Shape:
         logits: :math:`(*)`. Result: the same.
