@@ -43,6 +43,11 @@ grade: $(VENV)/works
 bench: $(VENV)/works
 	for file in tests/benchmarks/*.py; do $(VENV)/bin/python $$file || exit 1; done
 
+# make mutants MODULES="regression segmentation" (all of them take an hour)
+mutants: $(VENV)/works
+	$(PIP) --group mutants
+	$(RUN) tools.mutants $(MODULES)
+
 # What renders the book: no torch.
 $(VENV)/reads: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" \
