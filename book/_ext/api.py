@@ -20,7 +20,8 @@ def restore_signature(
     app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str, returns: str
 ) -> tuple[str, str] | None:
     """A class whose base is mocked shows the mock's (*args, **kwargs): show its own."""
-    if what != "class" or not obj.__init__.__module__.startswith(PACKAGE):
+    module = getattr(getattr(obj, "__init__", None), "__module__", None) or ""
+    if what != "class" or not module.startswith(PACKAGE):
         return None
     own = inspect.signature(obj.__init__)
     own = own.replace(parameters=[p for p in own.parameters.values() if p.name != "self"])
