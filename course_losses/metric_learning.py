@@ -172,7 +172,8 @@ def hinge(anchor: Tensor, others: Tensor, margin: float, squared: bool) -> Tenso
     """What each row's positive, ``others[0]``, lacks of a lead of ``margin`` on ``others[1]``."""
     distance = row_distances(anchor, others)
     pull, push = distance**2 if squared else distance
-    return (pull - push + margin).clamp(min=0)
+    lacking: Tensor = pull - push + margin
+    return lacking.clamp(min=0)
 
 
 class OnlineTripletLoss(Loss):
