@@ -36,10 +36,14 @@ class OverlapLoss(Loss):
         """The mass on which mask and prediction agree, and the mass on which they do not."""
         floating(probs=probs)
         dimensions(1, 64, probs=probs)
-        mask = as_mask(target).to(probs.dtype)
-        same_shape(probs=probs, target=mask)
+        if not isinstance(target, Tensor) or target.is_complex():
+            came = target.dtype if isinstance(target, Tensor) else type(target).__name__
+            raise TypeError(f"target must be a tensor of booleans, integers or floats, got {came}")
+        same_shape(probs=probs, target=target)
         not_empty(probs=probs)
+        mask = target.to(probs.dtype)
         probabilities(probs=probs)
+        probabilities("divide an 8-bit image by 255; class indices want another loss", target=mask)
         rows = len(probs) if self.over == "example" else 1
         p, t = probs.reshape(rows, -1), mask.reshape(rows, -1)
         both = p * t
@@ -300,19 +304,3 @@ def soft_confusion(logits: Tensor, target: Tensor, ignore_index: int) -> Tensor:
     sums = probs.new_zeros(*probs.shape[:2], blocks * (classes + 1))
     sums = sums.scatter_add(2, bins[:, None].expand_as(probs), probs)
     return sums.view(*probs.shape[:2], blocks, classes + 1).sum((0, 2))[:, :classes]
-
-
-def as_mask(target: Tensor) -> Tensor:
-    """A mask of booleans, integers or floats in [0, 1]. Values are not looked at in compiling."""
-    if not isinstance(target, Tensor) or target.is_complex():
-        came = target.dtype if isinstance(target, Tensor) else type(target).__name__
-        raise TypeError(f"target must be a tensor of booleans, integers or floats, got {came}")
-    if torch.compiler.is_compiling() or target.dtype == torch.bool or target.numel() == 0:
-        return target
-    low, high = (x.item() for x in torch.aminmax(target.detach()))
-    if not (low >= 0 and high <= 1):
-        raise ValueError(
-            f"target must be a mask in [0, 1], got values from {low:.4g} to {high:.4g}: divide an "
-            "8-bit image by 255, and give class indices to MultiClassDiceLoss"
-        )
-    return target

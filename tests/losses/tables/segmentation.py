@@ -83,13 +83,13 @@ REFUSED = [
                 f"{name}: 8-bit target",
                 lambda loss=loss: loss()(half, empty_mask.to(torch.uint8) + 255),
                 ValueError,
-                "target must be a mask in .0, 1., got values from 255 to 255: divide .* by 255",
+                "target must be in .0, 1., got values from 255 to 255: divide .* by 255",
             ),
             Refused(
                 f"{name}: target of -1",
                 lambda loss=loss: loss()(half, empty_mask.int() - 1),
                 ValueError,
-                "target must be a mask in .0, 1., got values from -1",
+                "target must be in .0, 1., got values from -1",
             ),
             Refused(
                 f"{name}: missing channel",
