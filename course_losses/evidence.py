@@ -106,11 +106,11 @@ class Claim:
 
     def _repr_markdown_(self) -> str:
         return (
-            f"**Claim.** {self.statement} ({self.source})\n\n"
-            f"**Data.** {self.data}\n\n"
-            f"**Measured.** {self.effect}, one difference for each of {len(self.seeds)} seeds "
-            f"({min(self.seeds)} to {max(self.seeds)}).\n\n"
-            f"**Criterion.** {self.criterion[0].upper()}{self.criterion[1:]}.\n"
+            f"> **Claim.** {self.statement} ({self.source})\n>\n"
+            f"> **Data.** {self.data}.\n>\n"
+            f"> **Measured.** {self.effect[0].upper()}{self.effect[1:]}: one difference for "
+            f"each of {len(self.seeds)} seeds, {min(self.seeds)} to {max(self.seeds)}.\n>\n"
+            f"> **Criterion.** {self.criterion[0].upper()}{self.criterion[1:]}.\n"
         )
 
 
@@ -131,6 +131,11 @@ class Result:
             for value in (self.mean, self.low, self.high)
         )
         return f"{mean} [{low}, {high}]"
+
+    def row(self) -> str:
+        """The condition's line in a Markdown table; the numbers stay on one line."""
+        condition, shown = self.condition.replace("|", "&#124;"), str(self).replace(" ", "\u00a0")
+        return f"| {condition} | {shown} | {'yes' if self.holds else 'no'} |"
 
 
 @dataclass(frozen=True)
@@ -167,10 +172,10 @@ class Verdict:
         return "\n".join([*rows, f"{self.claim.id}: {self.text}"])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        rows = [
-            f"| {r.condition.replace('|', '&#124;')} | {r} | {'yes' if r.holds else 'no'} |"
-            for r in self.results
+        table = [
+            "| when | mean difference [95 %] | holds |",
+            "|---|---|---|",
+            *(r.row() for r in self.results),
         ]
-        table = ["| when | mean difference [95 %] | holds |", "|---|---|---|", *rows]
         markdown = "\n".join([*table, "", f"**Verdict: {self.text}.**", ""])
         return {"text/plain": repr(self), "text/markdown": markdown, MIME: self.record()}

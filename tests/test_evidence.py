@@ -94,7 +94,7 @@ def test_digits_follow_the_interval_and_zero_has_no_sign():
 def test_criterion_is_told_before_the_run():
     shown = claim(above=-0.5, below=2.0)._repr_markdown_()
     assert "The 95 % interval of the mean lies above −0.5 and below 2." in shown
-    assert "one difference for each of 10 seeds (1000 to 1009)" in shown
+    assert "one difference for each of 10 seeds, 1000 to 1009." in shown
 
 
 def test_the_output_holds_the_ledgers_entry():
@@ -109,7 +109,7 @@ def test_the_output_holds_the_ledgers_entry():
         "condition": "by day", "mean": -5.5, "low": -7.7, "high": -3.3, "places": 1,
         "holds": True, "shown": "−5.5 [−7.7, −3.3]",
     }  # fmt: skip
-    assert "| by day | −5.5 [−7.7, −3.3] | yes |" in bundle["text/markdown"]
+    assert "| by day | −5.5\u00a0[−7.7,\u00a0−3.3] | yes |" in bundle["text/markdown"]
     assert "| p&#124;q |" in bundle["text/markdown"]
     assert "**Verdict: only when by day.**" in bundle["text/markdown"]
     assert bundle["text/plain"].endswith("robust: only when by day")
