@@ -1,9 +1,11 @@
 """What is known about every loss, tested fact by fact, and which one to take."""
 
-from course_losses.catalogue import regression
+from course_losses.catalogue import classification, regression
 from course_losses.catalogue.card import ACTIVATIONS, LossCard, Problem
 
-CATALOGUE: dict[str, LossCard] = {card.name: card for card in [*regression.CARDS]}
+CATALOGUE: dict[str, LossCard] = {
+    card.name: card for card in [*regression.CARDS, *classification.CARDS]
+}
 """Every loss of the package by name."""
 
 __all__ = ["ACTIVATIONS", "CATALOGUE", "LossCard", "Problem"]

@@ -19,6 +19,8 @@ class Problem(NamedTuple):
     risk: Callable[[Tensor], Any]
     best: Tensor
     others: Tensor
+    allowed: Callable[[Tensor], Tensor] = lambda prediction: prediction
+    """Leads a prediction back into the domain."""
 
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -34,6 +36,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 @dataclass(frozen=True, kw_only=True)
 class LossCard:
     """What is known about one loss. Expressions are written in its hyperparameters.
+
+    K is the number of classes, 4 in all ``inputs``.
 
     ``tests/losses/test_catalogue.py`` tests every fact below numerically, for each of the
     ``examples``.
@@ -84,7 +88,15 @@ class LossCard:
 
     def evaluate(self, expression: str, loss: nn.Module, *inputs: Any) -> Any:
         """The value of one of the card's expressions for one loss and its inputs."""
-        names = {"F": F, "nn": nn, "torch": torch, "inf": math.inf, "log": math.log}
+        names = {
+            "F": F,
+            "nn": nn,
+            "torch": torch,
+            "inf": math.inf,
+            "log": math.log,
+            "e": math.e,
+            "K": 4,
+        }
         names |= {n: getattr(loss, n, None) for n in inspect.signature(self.loss).parameters}
         arguments = [n for n in inspect.signature(self.loss.forward).parameters if n != "self"]
         names |= dict(zip(arguments, inputs, strict=False))

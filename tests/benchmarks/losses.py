@@ -197,8 +197,8 @@ def with_logits(loss: Callable[[Tensor, Tensor], Tensor]) -> Call:
     return lambda x, y: loss(x.sigmoid(), y)
 
 
-def sigmoid(x: Tensor) -> Tensor:
-    return x.sigmoid()
+def in_column(loss: Call) -> Call:
+    return lambda x, y: loss(x[:, None], y)
 
 
 PICTURES = [(2, 3, 64, 64), (4, 4, 128, 128), (8, 21, 128, 128)]
@@ -243,7 +243,7 @@ FAMILIES = {
         {"BinaryFocalLoss": cl.BinaryFocalLoss()},
         {
             "torchvision": lambda: torchvision("sigmoid_focal_loss"),
-            "monai": lambda: monai("FocalLoss", alpha=0.25),
+            "monai": lambda: in_column(monai("FocalLoss", lambda y: y[:, None], alpha=0.25)),
             "segmentation_models": lambda: segmentation_models(
                 "FocalLoss", mode="binary", alpha=0.25
             ),
