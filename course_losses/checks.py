@@ -70,6 +70,9 @@ def class_indices(num_classes: int, ignore_index: int | None = None, **tensors: 
         if _hidden(tensor) or tensor.numel() == 0:
             continue
         classes = tensor.long()  # in uint8, 156 would pass for -100
+        low, high = torch.aminmax(classes)
+        if low >= 0 and high < num_classes:
+            continue
         valid = (classes >= 0) & (classes < num_classes)
         if ignore_index is not None:
             valid |= classes == ignore_index

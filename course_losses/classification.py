@@ -193,7 +193,9 @@ class ClassIndexLoss(Loss):
         if self.reduction != "mean":
             return self.reduce(values)
         kept = target != self.ignore_index
-        mass = kept.sum() if weight is None else (weight[target * kept] * kept).sum()
+        if weight is None:
+            return values.sum() / kept.sum().clamp(min=1)
+        mass = (weight[target * kept] * kept).sum()
         return values.sum() / mass.where(mass > 0, 1)
 
 
