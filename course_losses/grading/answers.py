@@ -6,8 +6,8 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from .notebook import solution_names
 from .rubric import Case, Criterion, Mistake
 from .student import StudentError, here
 
@@ -41,15 +42,19 @@ class Drawn:
 
     public = False
 
-    def __init__(self, seed: int, solution: dict[str, Any], mistakes: Sequence[Mistake]) -> None:
-        self.seed, self.solution, self.mistakes = seed, solution, mistakes
+    def __init__(self, seed: int, solution: Path, mistakes: Sequence[Mistake]) -> None:
+        self.seed, self.mistakes = seed, mistakes
+        with default_dtype():
+            self.solution = solution_names(solution)
+            self._dtype = torch.get_default_dtype()
         self._asked: dict[str, list[Asked]] = {}
 
     def of(self, criterion: Criterion) -> Sequence[Asked]:
         if criterion.name not in self._asked:
-            self._asked[criterion.name] = [
-                self._answered(criterion, number) for number in range(criterion.count)
-            ]
+            with default_dtype(self._dtype):
+                self._asked[criterion.name] = [
+                    self._answered(criterion, number) for number in range(criterion.count)
+                ]
         return self._asked[criterion.name]
 
     def _answered(self, criterion: Criterion, number: int) -> Asked:
@@ -60,8 +65,21 @@ class Drawn:
         for mistake in self.mistakes:
             with suppress(StudentError, AssertionError):  # it has no answer to this question
                 spoiled = here(mistake.applied(self.solution))
-                asked.mistaken[mistake.name] = criterion.ask(spoiled, case)
+                answer = criterion.ask(spoiled, case)
+                if same(answer, answer, criterion.tolerance):  # a NaN is like nothing
+                    asked.mistaken[mistake.name] = answer
         return asked
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype | None = None) -> Iterator[None]:
+    """Keeps what happens inside from changing torch's default dtype; inside it is ``dtype``."""
+    before = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(dtype or before)
+        yield
+    finally:
+        torch.set_default_dtype(before)
 
 
 class Stored:

@@ -49,13 +49,17 @@ def check(
     except FileNotFoundError as error:
         raise typer.BadParameter(str(error)) from None
     slot = Slot(exercise, None, wrapped=not bubblewrap_fault(), limits=Limits())
-    outcome = slot.grade(notebook.read_bytes())
-    slot.close()
+    try:
+        outcome = slot.grade(notebook.read_bytes())
+    finally:
+        slot.close()
     if outcome.verdicts:
         Report(exercise.name, [Verdict(**row) for row in outcome.verdicts]).show()
-    console.print(
-        f"{outcome.status}: {escape(outcome.detail)}" if outcome.detail else outcome.status
-    )
+    else:
+        console.print(f"{outcome.status}: {escape(outcome.detail)}")
+    for raised in outcome.errors:
+        told = f"Code cell {raised['cell']} raised {raised['type']}: {raised['text']}"
+        console.print(escape(told))
 
 
 @app.command()

@@ -43,15 +43,20 @@ class Exercise:
         return self.folder.parents[1] / "solutions" / f"{self.name}.ipynb"
 
     @property
+    def source(self) -> Path:
+        """The notebook that says which cells are ``ungraded``: learners have no solution."""
+        return self.solution if self.solution.is_file() else self.notebook
+
+    @property
     def rubrics(self) -> list[Path]:
         """The exercise's own rubric, then the private one."""
         extra = [self.private / f"test_{self.name}.py"] if self.private else []
         return [self.rubric, *(path for path in extra if path.is_file())]
 
     def fingerprint(self) -> str:
-        """Changes when what decides a mark changes: rubrics, solution, the learner's notebook."""
+        """Changes when what decides a mark changes: the rubrics or the solution."""
         digest = hashlib.sha256()
-        for path in (*self.rubrics, self.solution, self.notebook):
+        for path in (*self.rubrics, self.solution):
             content = path.read_bytes()
             digest.update(len(content).to_bytes(8, "big") + content)
         return digest.hexdigest()

@@ -31,13 +31,16 @@ def read_file(path: Path) -> bytes:
     except OSError as error:
         kind = "a link" if path.is_symlink() else f"unreadable ({error.strerror})"
         raise InvalidNotebookError(f"the file is {kind}") from None
-    with os.fdopen(handle, "rb") as file:
+    try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
             raise InvalidNotebookError("the file is not a regular file")
         if status.st_size > MAX_FILE:
             raise InvalidNotebookError(f"the file is too large (more than {MAX_FILE >> 20} MB)")
-        return file.read(MAX_FILE)
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return file.read(MAX_FILE)
+    finally:
+        os.close(handle)
 
 
 def code_cells(content: bytes) -> list[Cell]:

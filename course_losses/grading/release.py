@@ -14,7 +14,6 @@ import nbformat
 
 from .answers import Drawn, stored
 from .exercise import Exercise
-from .notebook import solution_names
 from .session import Session
 
 PUBLIC_SEED = 0
@@ -36,11 +35,11 @@ def learners_notebook(exercise: Exercise) -> str:
     before = _cells(exercise.notebook)
     notebook.cells = [cell for cell in notebook.cells if "solution" not in _tags(cell)]
     for cell in notebook.cells:
+        marks = re.findall(r"# (BEGIN|END) SOLUTION", cell.source)
+        if marks != ["BEGIN", "END"] * (len(marks) // 2):
+            told = f"a solution mark without its partner in cell {cell.id}"
+            raise ValueError(f"{exercise.solution}: {told}")
         cell.source = GAP.sub(r"\1...  # write your code here", cell.source)
-        if "SOLUTION" in cell.source:
-            raise ValueError(
-                f"{exercise.solution}: a solution mark without its partner in {cell.id}"
-            )
         if cell.cell_type == "code":
             known = before.get(cell.id)
             kept = known if known is not None and known.source == cell.source else None
@@ -53,7 +52,7 @@ def public_cases(exercise: Exercise) -> str:
     """The cases of the self-check, with the solution's answers and those of each mistake."""
     session = Session([exercise.rubric])
     try:
-        answers = Drawn(PUBLIC_SEED, solution_names(exercise.solution), session.mistakes)
+        answers = Drawn(PUBLIC_SEED, exercise.solution, session.mistakes)
         return stored(answers, session.criteria)
     finally:
         session.close()

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .answers import Stored
+from .answers import Stored, default_dtype
 from .exercise import find
 from .judge import UNTRIED, Verdict
 from .report import Report
@@ -31,13 +31,11 @@ def self_check(name: str, names: dict[str, Any]) -> list[Verdict]:
     """The verdicts on ``names``; the caller's random state and default dtype stay as they are."""
     exercise = find(name)
     session = Session([exercise.rubric])
-    dtype = torch.get_default_dtype()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), default_dtype():
             torch.manual_seed(0)
             return session.run(here(names), Stored(exercise.cases))
     except UndefinedError as error:
         return session.refused(UNTRIED, f"Not attempted yet: {error}.")
     finally:
-        torch.set_default_dtype(dtype)
         session.close()

@@ -12,7 +12,7 @@ import torch
 from .answers import Answers, Drawn, Stored
 from .exercise import Exercise
 from .judge import UNTRIED, Verdict
-from .notebook import Cell, InvalidNotebookError, code_cells, solution_names
+from .notebook import Cell, InvalidNotebookError, code_cells
 from .sandbox import EndedError, Limits, Sandbox, SandboxError
 from .session import Session, UndefinedError
 
@@ -50,14 +50,14 @@ class Slot:
         if seed is None:
             self.answers = Stored(exercise.cases)
         else:
-            self.answers = Drawn(seed, solution_names(exercise.solution), self.session.mistakes)
+            self.answers = Drawn(seed, exercise.solution, self.session.mistakes)
         self.sandbox = Sandbox(self.session.modules, wrapped)
         self._exercise = exercise
 
     @cached_property
     def _given(self) -> set[str]:
         """The released cells that are for reading and trying, not for marks."""
-        cells = code_cells(self._exercise.notebook.read_bytes())
+        cells = code_cells(self._exercise.source.read_bytes())
         return {cell.source.strip() for cell in cells if "ungraded" in cell.tags}
 
     def grade(self, content: bytes) -> Outcome:

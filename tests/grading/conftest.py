@@ -58,16 +58,14 @@ def marks(slot: Slot) -> Callable[..., Outcome]:
     return lambda *sources: slot.grade(notebook(*sources))
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+@pytest.fixture(scope="session")
+def run_command() -> Callable[..., subprocess.CompletedProcess[str]]:
     """The installed command, run in the repository."""
-    here = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "100", "TERM": "dumb"}
+    here = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200", "TERM": "dumb"}
 
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         extra = ["--allow-unsandboxed"] if bubblewrap_fault() and arguments[0] == "grade" else []
-        line = [Path(sys.executable).parent / "course-losses", *arguments, *extra]
-        return subprocess.run(
-            list(map(str, line)), cwd=ROOT, env=here, capture_output=True, text=True, **options
-        )
+        line = [str(Path(sys.executable).parent / "course-losses"), *map(str, arguments), *extra]
+        return subprocess.run(line, cwd=ROOT, env=here, capture_output=True, text=True, check=False)
 
     return run

@@ -56,7 +56,7 @@ class Host:
 
     def changed_by(self, target: Any, /, *args: Any, **kwargs: Any) -> list[int | str]:
         """Positions and names of the tensors that a call changes in place."""
-        given = {**dict(enumerate(args)), **kwargs}
+        given: dict[Any, Any] = {**dict(enumerate(args)), **kwargs}
         before = {k: v.detach().clone() for k, v in given.items() if isinstance(v, torch.Tensor)}
         target(*args, **kwargs)
         return [key for key, value in before.items() if not torch.equal(value, given[key])]

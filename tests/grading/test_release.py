@@ -1,0 +1,61 @@
+"""What learners get is what the solutions say today."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from grading.conftest import EXERCISES
+
+from course_losses.grading.answers import same, thawed
+from course_losses.grading.exercise import Exercise
+from course_losses.grading.release import learners_notebook, public_cases, release
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_no_learners_notebook_is_stale(exercise: Exercise) -> None:
+    released = nbformat.read(exercise.notebook, as_version=4)
+    derived = nbformat.reads(learners_notebook(exercise), as_version=4)
+    told = f"run `course-losses release {exercise.name}`, then `make notebooks`"
+    assert [cell.source for cell in released.cells] == [cell.source for cell in derived.cells], told
+    assert [cell.id for cell in released.cells] == [cell.id for cell in derived.cells], told
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_no_public_cases_are_stale(exercise: Exercise) -> None:
+    released = thawed(json.loads(exercise.cases.read_text()))
+    derived = thawed(json.loads(public_cases(exercise)))
+    assert same(released, derived, 1e-5), f"run `course-losses release {exercise.name}`"
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_the_learners_pack_holds_no_solution(exercise: Exercise) -> None:
+    told = exercise.notebook.read_text() + exercise.rubric.read_text()
+    solution = nbformat.read(exercise.solution, as_version=4)
+    lines = [line for cell in solution.cells for line in _gaps(cell.source)]
+    assert lines
+    assert not [line for line in lines if len(line) > 25 and line in told]
+
+
+def _gaps(source: str) -> list[str]:
+    parts = source.split("# BEGIN SOLUTION")[1:]
+    return [line.strip() for part in parts for line in part.split("# END SOLUTION")[0].splitlines()]
+
+
+def test_release_writes_once_and_keeps_outputs(tmp_path: Path) -> None:
+    source = EXERCISES["tversky"]
+    folder = tmp_path / "exercises" / "tversky"
+    folder.mkdir(parents=True)
+    (folder / "test_tversky.py").write_bytes(source.rubric.read_bytes())
+    copy = Exercise(folder)
+    copy.solution.parent.mkdir()
+    copy.solution.write_bytes(source.solution.read_bytes())
+    assert {path.name for path in release(copy)} == {"tversky.ipynb", "cases.json"}
+    assert release(copy) == []
+    copy.notebook.write_bytes(source.notebook.read_bytes())
+    release(copy)
+    cells = nbformat.read(copy.notebook, as_version=4).cells
+    assert any(cell.get("outputs") for cell in cells)
+    copy.solution.write_text(copy.solution.read_text().replace("# END SOLUTION", "# END", 1))
+    with pytest.raises(ValueError, match="without its partner in cell tversky-class"):
+        release(copy)
