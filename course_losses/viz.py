@@ -10,10 +10,9 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
-__all__ = ["Source", "Stepper", "loss_stepper", "plot_losses"]
+__all__ = ["Source", "Stepper", "loss_curves", "loss_stepper"]
 
 Curves = Mapping[str, Sequence[float]]
 
@@ -53,6 +52,8 @@ MOVE = (
 
 class Stepper:
     """A figure with a slider: one curve per value of a hyperparameter, panel beside panel.
+
+    With a single value it is a figure without a slider.
 
     It is HTML with one line of script, so it works in Jupyter, in the book and from disk, without
     a kernel. All values are drawn; the one that the slider names stands out. A curve that is the
@@ -130,7 +131,8 @@ class Stepper:
 
     def __repr__(self) -> str:
         values = ", ".join(f"{value:g}" for value in self.values)
-        return f"Stepper({self.name} = {values}; {', '.join(self._panels)})"
+        slider = f"{self.name} = {values}; " if len(self.values) > 1 else ""
+        return f"Stepper({slider}{', '.join(self._panels)})"
 
     @property
     def _panels(self) -> dict[str, list[str]]:
@@ -230,13 +232,15 @@ class Stepper:
             f'class="c{self._color(label)}" d="M0 20h400"/></svg>{escape(label)}</span>'
             for label in labels
         ]
-        return (
+        slider = (
             '<div class="control">'
             f'<label for="STEPPER">{escape(self.name)} = {"".join(texts)}</label>'
             f'<input id="STEPPER" type="range" min="0" max="{len(self.values) - 1}" '
             f'value="{self.first}" aria-valuetext="{self._spoken(self.values[self.first])}" '
-            f'oninput="{MOVE}"></div><div class="control">{"".join(keys)}</div>'
+            f'oninput="{MOVE}"></div>'
         )
+        key = f'<div class="control">{"".join(keys)}</div>'
+        return slider + key if len(self.values) > 1 else key
 
     def _color(self, label: str) -> int:
         return next(labels.index(label) for labels in self._panels.values() if label in labels)
@@ -300,30 +304,30 @@ def loss_stepper(
     return Stepper(name, x.tolist(), steps, xlabel=xlabel, caption=caption, start=start, ylim=ylim)
 
 
-def plot_losses(
+def loss_curves(
     losses: Mapping[str, Callable[[Any], Any]],
     x: Any,
     *,
     xlabel: str,
+    caption: str,
     ylim: Mapping[str, tuple[float, float]] | None = None,
-) -> None:
-    """Draws losses and, beside them, their gradients by automatic differentiation.
+) -> Stepper:
+    """Losses and their gradients in a figure like :func:`loss_stepper`'s, without a slider.
 
     Args:
         losses: label → a function of ``x`` that gives one loss per element.
-        x: a tensor of positions.
+        x: a tensor of positions, 121 are plenty.
         xlabel: what ``x`` is.
+        caption: one or two sentences: what to look for.
         ylim: limits of the panels "loss" and "gradient", where the default does not serve.
+
+    >>> import torch
+    >>> loss_curves({"error²": lambda error: error**2}, torch.linspace(-3, 3, 121),
+    ...             xlabel="error", caption="The gradient grows without end.")
+    Stepper(loss, gradient)
     """
-    figure, panels = plt.subplots(1, 2, figsize=(7, 3.5), sharex=True)
-    for label, loss in losses.items():
-        for panel, heights in zip(panels, _with_gradient(loss, x), strict=True):
-            panel.plot(x.tolist(), heights, label=label)
-    for panel, title in zip(panels, ("loss", "gradient"), strict=True):
-        panel.set(title=title, ylim=(ylim or {}).get(title))
-    figure.supxlabel(xlabel, fontsize=12)
-    if len(losses) > 1:
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=3)
+    fixed = {label: lambda at, _, loss=loss: loss(at) for label, loss in losses.items()}
+    return loss_stepper("", [0], fixed, x, xlabel=xlabel, caption=caption, ylim=ylim)
 
 
 def _with_gradient(

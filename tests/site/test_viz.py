@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from course_losses import HuberLoss
-from course_losses.viz import Source, Stepper, loss_stepper
+from course_losses.viz import Source, Stepper, loss_curves, loss_stepper
 
 X = [0.0, 1.0, 2.0]
 
@@ -158,3 +158,17 @@ def documented(x: int) -> int:
 def test_source_of_a_function() -> None:
     code = "def documented(x: int) -> int:\n    # A comment stays.\n    return x + 1"
     assert repr(Source(documented)) == code
+
+
+def test_without_a_choice_there_is_no_slider() -> None:
+    x = torch.tensor(X, dtype=torch.float64)
+    limits = {"loss": (0.0, 4.0), "gradient": (0.0, 4.0)}
+    figure = loss_curves({"x²": lambda at: at**2}, x, xlabel="x", caption="c", ylim=limits)
+    html = figure._repr_html_()
+    assert "<input" not in html
+    assert "<label" not in html
+    assert ">x²</span>" in html
+    assert curves(html) == [
+        ("c0", "", "M0 1900l1500-475 1500-1425"),
+        ("c0", "", "M0 1900l3000-1900"),
+    ]
