@@ -8,7 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_losses.checks import class_per_position, floating, not_empty, one_of, whole, within
+from course_losses.checks import (
+    class_per_position,
+    fits,
+    floating,
+    not_empty,
+    one_of,
+    whole,
+    within,
+)
 from course_losses.loss import Loss, Reduction, in_float32, with_reduction
 
 
@@ -402,9 +410,7 @@ def over_samples(base: nn.Module, pred: Tensor, target: Tensor, sample_dims: int
     floating(pred=pred)
     not_empty(pred=pred)
     samples, one = pred.shape[:sample_dims], pred.shape[sample_dims:]
-    positions = (*one[:1], *one[2:])
-    fits = target.shape == one or (not target.is_floating_point() and target.shape == positions)
-    if not one or not fits:
+    if not fits(target, one):
         raise ValueError(
             f"pred must have {sample_dims} sample dimensions before the shape that fits target, "
             f"got pred {tuple(pred.shape)}, target {tuple(target.shape)}"

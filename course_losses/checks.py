@@ -1,7 +1,7 @@
 """Checks of arguments: each returns what it was given, or says what came and what to do."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from typing import TypeVar
 
@@ -109,6 +109,15 @@ def class_per_position(target: Tensor, ignore_index: int | None = None, **scores
             f"{tuple(score.shape)}, got {tuple(target.shape)}"
         )
     return target.long()
+
+
+def fits(target: Tensor, shape: Sequence[int]) -> bool:
+    """Whether the target has a value for each entry of the shape (N, ...), or one class for each
+    position of (N, C, ...)."""
+    _tensor("target", target)
+    positions = (*shape[:1], *shape[2:])
+    classes = not target.is_floating_point() and tuple(target.shape) == positions
+    return len(shape) > 0 and (classes or tuple(target.shape) == tuple(shape))
 
 
 def dimensions(least: int, most: int | None = None, **tensors: Tensor) -> None:

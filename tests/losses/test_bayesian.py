@@ -55,6 +55,17 @@ def test_stds_start_where_asked(posterior_std):
     assert_close(layer.weight_std, F.softplus(layer.weight_rho))
 
 
+def test_defaults():
+    layers = cl.BayesianLinear(2, 2), cl.BayesianConv2d(2, 2, 3), cl.bayesian(nn.Linear(2, 2))
+    for layer in layers:
+        assert layer.prior_std == 1.0
+        assert_close(layer.weight_std, torch.full_like(layer.weight_mean, 0.05))
+        assert layer.bias_mean is not None
+    assert layers[1].stride == layers[1].dilation == (1, 1)
+    assert layers[1].padding == (0, 0)
+    assert layers[1].groups == 1
+
+
 def test_samples_have_the_stated_mean_and_std():
     torch.manual_seed(0)
     layer = cl.BayesianLinear(2, 1, posterior_std=0.5)
