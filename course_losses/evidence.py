@@ -133,8 +133,8 @@ class Result:
         return f"{mean} [{low}, {high}]"
 
     def row(self) -> str:
-        """The condition's line in a Markdown table; the numbers stay on one line."""
-        condition, shown = self.condition.replace("|", "&#124;"), str(self).replace(" ", "\u00a0")
+        """The condition's line in a Markdown table; the interval stays on one line."""
+        condition, shown = self.condition.replace("|", "&#124;"), str(self).replace(", ", ",\u00a0")
         return f"| {condition} | {shown} | {'yes' if self.holds else 'no'} |"
 
 

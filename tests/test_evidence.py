@@ -109,7 +109,7 @@ def test_the_output_holds_the_ledgers_entry():
         "condition": "by day", "mean": -5.5, "low": -7.7, "high": -3.3, "places": 1,
         "holds": True, "shown": "−5.5 [−7.7, −3.3]",
     }  # fmt: skip
-    assert "| by day | −5.5\u00a0[−7.7,\u00a0−3.3] | yes |" in bundle["text/markdown"]
+    assert "| by day | −5.5 [−7.7,\u00a0−3.3] | yes |" in bundle["text/markdown"]
     assert "| p&#124;q |" in bundle["text/markdown"]
     assert "**Verdict: only when by day.**" in bundle["text/markdown"]
     assert bundle["text/plain"].endswith("robust: only when by day")
