@@ -15,7 +15,7 @@ from .student import Remote, Student, StudentError
 
 # What ends the student's process, and so the judging.
 OVER = (TimeoutError, EOFError, ConnectionError, WireError)
-PASSED, FAILED, UNTRIED = "passed", "failed", "not attempted"
+PASSED, FAILED, UNTRIED, WAITING = "passed", "failed", "not attempted", "not judged yet"
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Judge:
     def _outcome(self, criterion: Criterion) -> tuple[str, str]:
         first = self.verdicts.get(criterion.after or "")
         if first and first.outcome != PASSED:
-            outcome = UNTRIED if first.outcome == UNTRIED else FAILED
+            outcome = UNTRIED if first.outcome == UNTRIED else WAITING
             return outcome, f"Judged once “{first.title}” holds."
         asked = self.answers.of(criterion)
         answers = []

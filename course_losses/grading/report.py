@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .judge import FAILED, PASSED, UNTRIED, Verdict
+from .judge import FAILED, PASSED, UNTRIED, WAITING, Verdict
 
-MARKS = {PASSED: "✓", FAILED: "✗", UNTRIED: "–"}
-STYLES = {PASSED: "green", FAILED: "red", UNTRIED: "dim"}
+MARKS = {PASSED: "✓", FAILED: "✗", UNTRIED: "–", WAITING: "–"}
+STYLES = {PASSED: "green", FAILED: "red", UNTRIED: "dim", WAITING: "dim"}
 TEMPLATES = Environment(
     loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, lstrip_blocks=True
 )

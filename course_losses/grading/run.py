@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -50,6 +50,9 @@ class Task:
     record: Callable[[Outcome], Record]
 
 
+Pool = Callable[[int], AbstractContextManager[Executor]]
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keeps a second run out of the folder."""
@@ -71,6 +74,7 @@ class Run:
         wrapped: run notebooks in bubblewrap.
         limits: what one notebook may use.
         jobs: how many notebooks run at a time.
+        pool: where they run: grading processes of this machine, or others.
     """
 
     def __init__(
@@ -80,8 +84,10 @@ class Run:
         wrapped: bool,
         limits: Limits,
         jobs: int,
+        pool: Pool | None = None,
     ) -> None:
         self.records, self.exercises, self.jobs = records, exercises, jobs
+        self.pool = pool or processes
         self.wrapped, self.limits, self.seed = wrapped, limits, records.seed()
         self.rubrics = {name: exercise.fingerprint() for name, exercise in exercises.items()}
 
@@ -90,7 +96,7 @@ class Run:
         waiting = iter(sorted(submissions, key=lambda submission: submission.exercise))
         pending: dict[Future[Outcome], Task] = {}
         while True:
-            with pool(self.jobs) as executor:
+            with self.pool(self.jobs) as executor:
                 try:
                     yield from self._through(executor, waiting, pending)
                     return
@@ -151,7 +157,7 @@ class Run:
 
     def _alone(self, task: Task) -> Submission:
         """Grades what was in flight when a grading process died, one in a process of its own."""
-        with pool(1) as executor:
+        with self.pool(1) as executor:
             try:
                 outcome = self._sent(executor, task).result()
             except BrokenProcessPool:
@@ -184,7 +190,7 @@ def close_slots() -> None:
 
 
 @contextmanager
-def pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Grading processes that end with this one, however it ends."""
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     executor = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin)

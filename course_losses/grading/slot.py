@@ -11,7 +11,7 @@ import torch
 
 from .answers import Answers, Drawn, Stored
 from .exercise import Exercise
-from .judge import UNTRIED, Verdict
+from .judge import FAILED, UNTRIED, Verdict
 from .notebook import Cell, InvalidNotebookError, code_cells
 from .sandbox import EndedError, Limits, Sandbox, SandboxError
 from .session import Session, UndefinedError
@@ -119,4 +119,4 @@ def _missed(verdicts: Sequence[Verdict]) -> list[str]:
     """The diagnoses, each once."""
     if all(verdict.outcome == UNTRIED for verdict in verdicts):
         return ["not attempted"]
-    return list(dict.fromkeys(v.diagnosis for v in verdicts if v.diagnosis))[:3]
+    return list(dict.fromkeys(v.diagnosis for v in verdicts if v.outcome == FAILED))[:3]

@@ -143,12 +143,18 @@ def numbers(value: Any) -> Tensor:
 
 def defined(student: Student, names: Sequence[str]) -> list[str]:
     """Those of ``names`` that the notebook defines."""
-    return list(student._link.ask("defined", *names))
+    return _some_of(names, student._link.ask("defined", *names))
 
 
 def borrowed(student: Student, names: Sequence[str]) -> list[str]:
     """Those of ``names`` that come from the course's package."""
-    return list(student._link.ask("borrowed", *names))
+    return _some_of(names, student._link.ask("borrowed", *names))
+
+
+def _some_of(names: Sequence[str], reply: Any) -> list[str]:
+    if not isinstance(reply, list):
+        raise WireError("a reply that is no list of names")
+    return [name for name in names if name in reply]
 
 
 def _alive(value: Any, link: Link) -> Any:

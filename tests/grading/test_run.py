@@ -3,15 +3,19 @@
 import csv
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from grading.conftest import EXERCISES, notebook
 from grading.variants.tversky import DEFINITION, WRONG
+from typer.testing import CliRunner
 
-from course_losses.grading.records import Records
-from course_losses.grading.run import Run
+from course_losses.grading.cli import app
+from course_losses.grading.records import Records, write
+from course_losses.grading.run import Run, close_slots
 from course_losses.grading.sandbox import Limits, bubblewrap_fault
 from course_losses.grading.submissions import collect
 
@@ -145,12 +149,26 @@ def test_a_second_run_grades_nothing_again(graded: Path, run_command: Command) -
     assert (graded / "out" / "grades.csv").read_bytes() == before
 
 
+@contextmanager
+def here(jobs: int) -> Iterator[Executor]:
+    """Grades in this process, which keeps its slot open from run to run."""
+    with ThreadPoolExecutor(jobs) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    close_slots()
+
+
 def run(submissions: Path, out: Path, **changes: object) -> tuple[Run, list[str]]:
     """A run in this process; the students that were graded, not those whose record held."""
     records = Records(out)
+    write(records.folder / "seed.json", "1")
     exercises = changes.pop("exercises", {"tversky": EXERCISES["tversky"]})
     found, _ = collect(submissions, exercises, out)
-    graded = Run(records, exercises, not bubblewrap_fault(), Limits(20, 512), jobs=1)
+    graded = Run(records, exercises, not bubblewrap_fault(), Limits(20, 512), 1, here)
     before = {s.student: _written(records, s) for s in found}
     done = list(graded.grade(found))
     assert sorted(s.student for s in done) == sorted(before)
@@ -207,7 +225,7 @@ def test_a_damaged_record_is_graded_again(tmp_path: Path) -> None:
     assert run(submissions, out)[1] == ["anna"]
 
 
-def test_usage_errors_are_told(run_command: Command, tmp_path: Path) -> None:
+def test_usage_errors_are_told(tmp_path: Path) -> None:
     for arguments, told in (
         (("grade", tmp_path / "none"), "does not exist"),
         (("grade", tmp_path, "--exercise", "nonesuch"), "no exercise is called 'nonesuch'"),
@@ -215,6 +233,6 @@ def test_usage_errors_are_told(run_command: Command, tmp_path: Path) -> None:
         (("release", "nonesuch"), "no exercise is called 'nonesuch'"),
         (("check", tmp_path / "none.ipynb"), "does not exist"),
     ):
-        found = run_command(*arguments)
-        assert found.returncode == 2
+        found = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "200"})
+        assert found.exit_code == 2
         assert told in " ".join(found.stderr.split())
