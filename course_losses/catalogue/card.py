@@ -37,7 +37,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class LossCard:
     """What is known about one loss. Expressions are written in its hyperparameters.
 
-    K is the number of classes, 4 in all ``inputs``.
+    K is the number of classes, 4 in all ``inputs``, N the number of pairs, 6.
 
     ``tests/losses/test_catalogue.py`` tests every fact below numerically, for each of the
     ``examples``.
@@ -59,7 +59,7 @@ class LossCard:
     activation: str
     """A key of :data:`ACTIVATIONS`; one for each prediction, if there are several."""
     torch: str | None
-    """The same loss in torch, over the names of ``forward``; None where torch has none."""
+    """The same loss in torch, over the names of the inputs; None where torch has none."""
     use: str
     avoid: str
     failure: Callable[[], bool]
@@ -72,6 +72,8 @@ class LossCard:
     """How many of the first arguments of ``forward`` are predictions."""
     examples: tuple[dict[str, Any], ...] = ({},)
     """Hyperparameters for which the facts are tested."""
+    call: Callable[..., Any] | None = None
+    """From the loss and the inputs to a value, where that is not ``loss(*inputs)``."""
 
     @property
     def name(self) -> str:
@@ -81,6 +83,15 @@ class LossCard:
     def family(self) -> str:
         """The module that defines the loss."""
         return self.loss.__module__.rpartition(".")[2]
+
+    @property
+    def arguments(self) -> list[str]:
+        """The names of the inputs."""
+        return list(inspect.signature(self.call or self.loss.forward).parameters)[1:]
+
+    def value(self, loss: nn.Module, *inputs: Any) -> Any:
+        """What the loss gives for the inputs."""
+        return self.call(loss, *inputs) if self.call else loss(*inputs)
 
     @property
     def known_failure(self) -> str:
@@ -95,11 +106,12 @@ class LossCard:
             "inf": math.inf,
             "log": math.log,
             "e": math.e,
+            "pi": math.pi,
             "K": 4,
+            "N": 6,
         }
         names |= {n: getattr(loss, n, None) for n in inspect.signature(self.loss).parameters}
-        arguments = [n for n in inspect.signature(self.loss.forward).parameters if n != "self"]
-        names |= dict(zip(arguments, inputs, strict=False))
+        names |= dict(zip(self.arguments, inputs, strict=False))
         return eval(expression, {"__builtins__": {"max": max, "min": min}}, names)
 
     def rows(self) -> dict[str, str]:
