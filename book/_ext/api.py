@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Union
 
+from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 from sphinx.ext.autodoc.mock import _MockObject
 from sphinx.util.inspect import stringify_signature
+from sphinx.util.nodes import make_refnode
 
 PACKAGE = "course_losses"
 
@@ -33,10 +36,28 @@ def choose_members(
 ) -> bool | None:
     """What the package exports, and each class's ``forward``, whose docstring is the class's."""
     if what == "module":
+        package = sys.modules.get(PACKAGE)
         module = sys.modules.get(getattr(obj, "__module__", ""))
-        public = getattr(module, "__all__", import_module(PACKAGE).__all__)
+        public = getattr(module, "__all__", getattr(package, "__all__", ()))
         return name not in public or None
     return False if name == "forward" else None
+
+
+def find_by_last_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element
+) -> nodes.reference | None:
+    """``HuberLoss`` is enough to refer to ``course_losses.regression.HuberLoss``."""
+    if node.get("refdomain") != "py":
+        return None
+    wanted = f".{node['reftarget'].removeprefix(f'{PACKAGE}.')}"
+    found = [
+        entry
+        for name, entry in env.domaindata["py"]["objects"].items()
+        if name.startswith(f"{PACKAGE}.") and name.endswith(wanted)
+    ]
+    if len(found) != 1:
+        return None
+    return make_refnode(app.builder, node["refdoc"], found[0].docname, found[0].node_id, content)
 
 
 def link_code(
@@ -71,5 +92,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     _MockObject.__ror__ = lambda self, other: Union[other, self]  # noqa: UP007
     app.connect("autodoc-process-signature", restore_signature)
     app.connect("autodoc-skip-member", choose_members)
+    app.connect("missing-reference", find_by_last_name)
     app.connect("html-page-context", link_code)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from pybtex.plugin import register_plugin
 from pybtex.style.formatting.unsrt import Style as Unsorted
 from sphinx.application import Sphinx
@@ -24,6 +25,13 @@ def mend_roles(
     """ARIA has deprecated ``doc-biblioentry``, and its list lacked the right children."""
     if context.get("body"):
         context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
+def drop_empty_headers(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """A Markdown table must have a header row; one without words is no header."""
+    for header in list(doctree.findall(nodes.thead)):
+        if not header.astext().strip():
+            header.parent.remove(header)
 
 
 def digest(folders: list[Path]) -> str:
@@ -50,6 +58,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value(
         "comments_config", {}, "env"
     )  # Jupyter Book sets it, and we load no comments
+    app.connect("doctree-resolved", drop_empty_headers)
     app.connect("html-page-context", mend_roles, priority=900)
     app.connect("build-finished", drop_what_no_page_loads)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -45,7 +45,7 @@ def build(source: Path, output: Path, **environment: str) -> subprocess.Complete
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The whole book, built from nothing where no library of the package can be imported."""
     poison = tmp_path_factory.mktemp("poison")
-    for name in ("matplotlib", "numpy", "scipy", "sklearn", "torch"):
+    for name in ("matplotlib", "numpy", "safetensors", "scipy", "sklearn", "torch"):
         text = f"raise ImportError('the book must build without {name}')"
         (poison / f"{name}.py").write_text(text)
     output = tmp_path_factory.mktemp("site")
