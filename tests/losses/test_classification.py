@@ -323,6 +323,14 @@ def test_small_losses_survive_half_precision():
     assert loss.item() == pytest.approx(0.006715, rel=1e-2)
 
 
+@pytest.mark.parametrize(
+    "loss", [cl.NLLLoss(), cl.CrossEntropyLoss(), cl.LabelSmoothingCrossEntropy(0), cl.FocalLoss(0)]
+)
+def test_the_mean_of_a_large_batch_does_not_overflow_half_precision(loss):
+    scores = torch.tensor([[0.0, -100.0]], dtype=torch.float16).expand(1000, 2)
+    assert loss(scores, torch.ones(1000, dtype=torch.int64)).item() == 100
+
+
 def test_smoothing_saturated_logits_costs_their_distance():
     logits = torch.tensor([[1e4, -1e4, -1e4]])
     loss = cl.LabelSmoothingCrossEntropy(0.3)(logits, torch.tensor([0]))

@@ -152,6 +152,13 @@ def test_measures_against_a_loop(k):
         assert_close(cl.ndcg(scores, values, k), tensor(*gains))
 
 
+def test_grades_need_not_be_whole():
+    scores, grades = tensor(1, 2, 3), tensor(0.5, 0, 0.25)
+    half, quarter = 2**0.5 - 1, 2**0.25 - 1
+    expected = (quarter + half / 2) / (half + quarter / math.log2(3))
+    assert cl.ndcg(scores, grades).item() == pytest.approx(expected, rel=1e-12)
+
+
 @pytest.mark.parametrize("k", [None, 1, 3, 9])
 def test_ndcg_against_scikit_learn(k):
     scores, grades = graded_lists()
