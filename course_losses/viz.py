@@ -333,8 +333,11 @@ def loss_curves(
 def _with_gradient(
     loss: Callable[..., Any], x: Any, *value: float
 ) -> tuple[list[float], list[float]]:
-    """The loss at each position, and its derivative there."""
-    position = x.detach().clone().requires_grad_()
+    """The loss at each position, and its derivative there.
+
+    Rounding puts a 0 that ``linspace`` missed by its last bit back onto the kink that is at 0.
+    """
+    position = x.detach().round(decimals=9).requires_grad_()
     heights = loss(position, *value)
     heights.sum().backward()
     return heights.tolist(), position.grad.tolist()

@@ -172,3 +172,14 @@ def test_without_a_choice_there_is_no_slider() -> None:
         ("c0", "", "M0 1900l1500-475 1500-1425"),
         ("c0", "", "M0 1900l3000-1900"),
     ]
+
+
+def test_a_kink_is_met_although_the_position_is_off_by_its_last_bit() -> None:
+    html = loss_curves(
+        {"|x|": torch.abs},
+        torch.tensor([-1.0, 4e-16, 1.0], dtype=torch.float64),
+        xlabel="x",
+        caption="c",
+        ylim={"loss": (0.0, 1.0), "gradient": (-1.0, 1.0)},
+    )._repr_html_()
+    assert curves(html)[1][2] == "M0 1900l3000-1900"
