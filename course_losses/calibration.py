@@ -100,7 +100,7 @@ class BrierLoss(Loss):
         take one class only, which is half of this.
 
     Source:
-        Brier (1950), Verification of Forecasts Expressed in Terms of Probability, Eq. (2).
+        Brier (1950), Verification of Forecasts Expressed in Terms of Probability.
 
     >>> BrierLoss()(torch.tensor([[0.6, 0.4, 0.0]]), torch.tensor([0]))
     tensor(0.3200)
@@ -237,7 +237,7 @@ def expected_calibration_error(probs: Tensor, target: Tensor, bins: int = 15) ->
         bins: number of bins of equal width, >= 1; see :func:`reliability_curve`.
 
     Source:
-        Guo, Pleiss, Sun & Weinberger (2017), On Calibration of Modern Neural Networks, Eq. (3).
+        Guo, Pleiss, Sun & Weinberger (2017), On Calibration of Modern Neural Networks, §2.
 
     >>> probs = torch.tensor([[0.9, 0.1], [0.8, 0.2], [1.0, 0.0]])
     >>> expected_calibration_error(probs, torch.tensor([0, 1, 0]), bins=4)

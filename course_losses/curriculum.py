@@ -43,8 +43,8 @@ class CurriculumLoss(Loss):
         than T - 1 change nothing. The buffer ``epoch`` is saved with the state.
 
     Source:
-        Bengio, Louradour, Collobert & Weston (2009), Curriculum Learning, §3; the linear pace is
-        the simplest of those in use.
+        Bengio, Louradour, Collobert & Weston (2009), Curriculum Learning; the linear pace is one
+        of several in use.
 
     >>> criterion = CurriculumLoss(nn.L1Loss(), total_epochs=3, start=0.5)
     >>> pred, target = torch.tensor([1.0, 2.0, 9.0]), torch.zeros(3)

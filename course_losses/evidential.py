@@ -403,7 +403,7 @@ class NormalInverseGammaHead(nn.Module):
         last place is added, so that none of the bounds is reached where softplus underflows.
 
     Source:
-        Amini, Schwarting, Soleimany & Rus (2020), Deep Evidential Regression, §3.2, Eq. (5), §4.
+        Amini, Schwarting, Soleimany & Rus (2020), Deep Evidential Regression, §3.2.
 
     >>> sorted(NormalInverseGammaHead(8)(torch.zeros(5, 8)))
     ['alpha', 'beta', 'gamma', 'nu']

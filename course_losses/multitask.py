@@ -53,7 +53,7 @@ class WeightedSum(nn.Module):
         TypeError: a loss is not a floating-point tensor.
 
     Source:
-        Caruana (1997), Multitask Learning, §2, with equal weights.
+        Caruana (1997), Multitask Learning, with equal weights.
 
     >>> WeightedSum([1.0, 0.5])([torch.tensor(2.0), torch.tensor(8.0)])
     tensor(6.)

@@ -278,6 +278,13 @@ def test_confidence_one_is_counted():
     assert cl.expected_calibration_error(probs, torch.tensor([0, 1])) == 0
 
 
+def test_ece_of_the_default_bins():
+    logits, target = overconfident(300, seed=2)
+    probs = logits.softmax(1)
+    result = cl.expected_calibration_error(probs, target)
+    assert result.item() == pytest.approx(naive_ece(probs, target.tolist(), 15), rel=1e-12)
+
+
 def test_default_is_fifteen_bins():
     probs, target = torch.tensor([[0.6, 0.4]]), torch.tensor([0])
     assert len(cl.reliability_curve(probs, target).counts) == 15

@@ -195,6 +195,16 @@ def moved(at: list[mpmath.mpf], k: int, step: mpmath.mpf) -> list[mpmath.mpf]:
     return [e + step * (k == j) for j, e in enumerate(at)]
 
 
+@pytest.mark.parametrize("true", [9e5, 1.1e6, 1e7])
+def test_digamma_loss_around_its_seam(true):
+    evidence = torch.tensor([[true, 3.0, 0.5]], dtype=torch.float64)
+    with mpmath.workdps(60):
+        at = [mpmath.mpf(e) for e in evidence[0].tolist()]
+        expected = float(exact(cl.EvidentialCELoss, at, 0))
+    result = cl.EvidentialCELoss()(evidence, torch.tensor([0]))
+    assert result.item() == pytest.approx(expected, rel=2e-8 if true < 1e6 else 1e-12)
+
+
 # ---------------------------------------------------------------- regression
 
 NIG = {

@@ -121,6 +121,12 @@ REFUSED = [
     Refused(
         "all right", lambda: fit(right), ValueError, "true class on top everywhere: .* would be 0"
     ),
+    Refused(
+        "right one time in three",
+        lambda: fit(right[:3], torch.tensor([0, 1, 2])),
+        ValueError,
+        "no such relation",
+    ),
     Refused("all wrong", lambda: fit(-right), ValueError, "no such relation: .* would be infinite"),
     Refused("infinite logits", lambda: fit(right / 0), ValueError, "logits must be finite"),
 ]
