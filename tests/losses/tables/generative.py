@@ -16,10 +16,13 @@ class Side(nn.Module):
 
     def __init__(self, side: str, mode: str) -> None:
         super().__init__()
-        self._side, self.game = side, cl.GANLoss(mode)
+        self.side, self.mode, self.game = side, mode, cl.GANLoss(mode)
 
     def forward(self, *logits: Tensor) -> Tensor:
-        return getattr(self.game, self._side)(*logits)
+        return getattr(self.game, self.side)(*logits)
+
+    def extra_repr(self) -> str:
+        return f"side={self.side!r}, mode={self.mode!r}"
 
 
 def scores(generator: torch.Generator) -> tuple[Tensor, ...]:
