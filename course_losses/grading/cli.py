@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,11 +16,14 @@ from rich.table import Table
 
 from . import export
 from .exercise import exercises, find
+from .gradebook import Gradebook, OverridesError, read_overrides
 from .judge import Verdict
+from .pages import pages
 from .records import Records
 from .release import release as release_exercise
 from .report import Report, number
-from .run import BusyError, Run, locked
+from .roster import Roster, RosterError, read_roster
+from .run import BusyError, Run, locked, points
 from .sandbox import Limits, bubblewrap_fault
 from .session import RubricError
 from .slot import Slot
@@ -28,7 +31,14 @@ from .submissions import Submission, collect, exercise_name
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 console = Console(highlight=False)
-FORMATS = ("csv", "html")
+FORMATS: dict[str, Callable[[Gradebook, Path], None]] = {
+    "csv": export.grades_csv,
+    "gradescope": export.gradescope,
+    "canvas": export.canvas,
+    "moodle": export.moodle,
+    "junit": export.junit,
+    "html": pages,
+}
 
 
 def main() -> None:
@@ -78,6 +88,12 @@ def grade(
         Path | None,
         typer.Option(exists=True, file_okay=False, help="Folder of private test_NAME.py files."),
     ] = None,
+    roster: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="The class, as Canvas or Moodle exports it."
+        ),
+    ] = None,
     format: Annotated[str, typer.Option(help=f"Of {', '.join(FORMATS)}.")] = "csv,html",
     allow_unsandboxed: Annotated[
         bool, typer.Option("--allow-unsandboxed", help="Grade without bubblewrap where it fails.")
@@ -85,6 +101,7 @@ def grade(
 ) -> None:
     """Grade SUBMISSIONS/STUDENT/EXERCISE.ipynb; run again to resume or after a change."""
     formats = _formats(format)
+    students = _roster(roster)
     known = exercises(private=rubric.resolve() if rubric else None)
     if exercise is not None and exercise not in known:
         raise typer.BadParameter(f"no exercise is called {exercise!r}: {', '.join(known)}")
@@ -104,15 +121,21 @@ def grade(
             run = Run(
                 Records(out), known, not fault, Limits(timeout, memory), jobs or _processors()
             )
+            overrides = read_overrides(out / "overrides.csv", list(known))
             _graded(run, found)
-            for name in formats:
-                if name == "csv":
-                    export.grades_csv(export.rows(found, run.records), out)
-                    export.ignored_csv(ignored, out)
-                else:
-                    export.pages(export.rows(found, run.records), out)
-            _summary(run.records, found, len(ignored), out)
-    except BusyError as error:
+            wanted = {exercise} if exercise else {submission.exercise for submission in found}
+            book = Gradebook(
+                found,
+                run.records,
+                {name: points(known[name]) for name in sorted(wanted)},
+                overrides,
+                students,
+            )
+            for name in dict.fromkeys(["csv", *formats]):
+                FORMATS[name](book, out)
+            export.ignored_csv(ignored, out)
+            _summary(book, len(ignored), out)
+    except (BusyError, OverridesError, RosterError) as error:
         raise typer.BadParameter(str(error)) from None
     except RubricError as error:
         console.print(escape(str(error)))
@@ -151,12 +174,12 @@ def _graded(run: Run, found: Sequence[Submission]) -> None:
             bar.update(task, advance=1, refresh=True)
 
 
-def _summary(records: Records, found: Sequence[Submission], ignored: int, out: Path) -> None:
+def _summary(book: Gradebook, ignored: int, out: Path) -> None:
     statuses: dict[str, Counter[str]] = {}
     scores: dict[str, list[float]] = {}
-    for row in export.rows(found, records):
-        statuses.setdefault(row.exercise, Counter())[row.record.outcome.status] += 1
-        scores.setdefault(row.exercise, []).append(row.record.outcome.score)
+    for row in book:
+        statuses.setdefault(row.exercise, Counter())[row.outcome.status] += 1
+        scores.setdefault(row.exercise, []).append(row.outcome.score)
     table = Table("exercise", "submissions", "mean", "statuses")
     for name, counts in sorted(statuses.items()):
         mean = sum(scores[name]) / len(scores[name])
@@ -166,6 +189,13 @@ def _summary(records: Records, found: Sequence[Submission], ignored: int, out: P
     if ignored:
         console.print(f"{ignored} other files are listed in {escape(str(out / 'ignored.csv'))}.")
     console.print(f"Grades: {escape(str(out / 'grades.csv'))}")
+
+
+def _roster(path: Path | None) -> Roster | None:
+    try:
+        return read_roster(path) if path else None
+    except RosterError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _formats(text: str) -> list[str]:

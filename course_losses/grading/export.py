@@ -1,153 +1,196 @@
-"""What leaves the grader: tables and pages, each a pure function of the records."""
+"""Tables for others to read: CSV, Gradescope, Canvas, Moodle, JUnit. Functions of the gradebook."""
 
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import os
+import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
+from .gradebook import Gradebook, Row
 from .judge import PASSED
-from .records import Record, Records, write
-from .report import TEMPLATES
+from .records import write
+from .roster import CANVAS, MOODLE, Roster, RosterError, is_student
 from .slot import GRADED
-from .submissions import Ignored, Submission
+from .submissions import Ignored
+from .text import cell, printable, slug
 
 COLUMNS = ("student", "exercise", "score", "max_score", "status", "detail")
+CANVAS_COLUMNS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
 
 
-@dataclass
-class Row:
-    """One line of the gradebook."""
-
-    student: str
-    folder: str
-    exercise: str
-    record: Record
-    note: str
-
-    @property
-    def detail(self) -> str:
-        return "; ".join(part for part in (self.note, self.record.outcome.detail) if part)
-
-
-def rows(submissions: Sequence[Submission], records: Records) -> Iterator[Row]:
-    """The rows of a run, read one at a time, so that a large class takes little memory."""
-    for submission in sorted(submissions, key=lambda s: (s.folder, s.exercise)):
-        record = records.read(submission)
-        if record is not None:
-            yield Row(
-                submission.student, submission.folder, submission.exercise, record, submission.note
-            )
-
-
-def cell(text: str) -> str:
-    """Text that a spreadsheet takes for text: one line, no formula, nothing invisible."""
-    shown = "".join(c if c.isprintable() else " " for c in text)
-    return f"'{shown}" if shown.lstrip()[:1] in ("=", "+", "-", "@") else shown
-
-
-def grades_csv(table: Iterable[Row], out: Path) -> None:
+def grades_csv(book: Gradebook, out: Path) -> None:
+    """``grades.csv``: a line for every submission, and for every student who owes one."""
     lines = [
-        (
-            cell(row.student),
-            row.exercise,
-            f"{row.record.outcome.score:.10g}",
-            f"{row.record.outcome.max_score:.10g}",
-            row.record.outcome.status,
-            cell(row.detail),
-        )
-        for row in table
+        (row.student, row.exercise, *_points(row), row.outcome.status, row.detail) for row in book
     ]
     write(out / "grades.csv", _csv(COLUMNS, lines))
 
 
 def ignored_csv(ignored: Iterable[Ignored], out: Path) -> None:
-    lines = [(cell(entry.path), cell(entry.reason)) for entry in ignored]
-    write(out / "ignored.csv", _csv(("file", "reason"), lines))
+    """``ignored.csv``: every other file, and why it has no row."""
+    write(out / "ignored.csv", _csv(("file", "reason"), [(e.path, e.reason) for e in ignored]))
 
 
-def pages(table: Iterable[Row], out: Path) -> None:
-    """A page of feedback for each submission, which names no other student, and an overview."""
-    template = TEMPLATES.get_template("feedback.html")
-    links: list[tuple[str, Row]] = []
-    for row in table:
-        place = f"feedback/{slug(row.folder)}/{row.exercise}.html"
-        write(out / place, template.render(row=row, outcome=row.record.outcome))
-        row.record.outcome.errors = []
-        links.append((place, row))
-    write(
-        out / "index.html",
-        TEMPLATES.get_template("overview.html").render(exercises=_overview(links)),
-    )
+def gradescope(book: Gradebook, out: Path) -> None:
+    """``gradescope/STUDENT/EXERCISE/results.json``, as Gradescope's autograders write it."""
+    for row in book:
+        tests = [
+            {
+                "name": verdict["title"],
+                "score": verdict["earned"],
+                "max_score": verdict["points"],
+                "status": "passed" if verdict["outcome"] == PASSED else "failed",
+                "output": printable(verdict["diagnosis"]),
+                "output_format": "text",
+                "name_format": "text",
+                "visibility": "visible",
+            }
+            for verdict in row.outcome.verdicts
+        ]
+        results = {
+            "score": row.outcome.score,
+            "output": printable(f"{row.outcome.status}: {row.detail}"),
+            "output_format": "text",
+            "visibility": "visible",
+            "stdout_visibility": "hidden",
+            "tests": tests,
+        }
+        place = out / "gradescope" / slug(row.folder) / row.exercise / "results.json"
+        write(place, json.dumps(results, allow_nan=False, indent=1))
 
 
-@dataclass
-class Overview:
-    """One exercise of the class: who got what, how scores spread, what went wrong most."""
-
-    exercise: str
-    rows: list[tuple[str, Row]]
-
-    @property
-    def statuses(self) -> list[tuple[str, int]]:
-        return Counter(row.record.outcome.status for _, row in self.rows).most_common()
-
-    @property
-    def mean(self) -> float:
-        scores = [row.record.outcome.score for _, row in self.rows]
-        return sum(scores) / len(scores)
-
-    @property
-    def max_score(self) -> float:
-        return self.rows[0][1].record.outcome.max_score
-
-    @property
-    def spread(self) -> list[tuple[str, int]]:
-        """How many scores fall into each tenth of the points."""
-        top = self.max_score or 1.0
-        tenths = Counter(min(int(10 * r.record.outcome.score / top), 9) for _, r in self.rows)
-        edges = [f"{top * n / 10:.4g} – {top * (n + 1) / 10:.4g}" for n in range(10)]
-        return [(edges[n], tenths[n]) for n in range(10)]
-
-    @property
-    def diagnoses(self) -> list[tuple[str, int, list[tuple[str, int]]]]:
-        """Per criterion: how many missed it, and the commonest diagnoses. What to teach again."""
-        graded = [r.record.outcome for _, r in self.rows if r.record.outcome.status == GRADED]
-        titles = dict.fromkeys(v["title"] for outcome in graded for v in outcome.verdicts)
-        found = []
-        for title in titles:
-            missed = [
-                verdict["diagnosis"]
-                for outcome in graded
-                for verdict in outcome.verdicts
-                if verdict["title"] == title and verdict["outcome"] != PASSED
-            ]
-            found.append((title, len(missed), Counter(missed).most_common(3)))
-        return found
+def canvas(book: Gradebook, out: Path) -> None:
+    """``canvas.csv`` for the gradebook's import: the roster's sheet filled in, or a plain one."""
+    scores = _scores(book)
+    roster = book.roster
+    if roster is None or roster.kind != CANVAS:
+        header = [*CANVAS_COLUMNS, *book.points]
+        possible = ["    Points Possible", "", "", "", "", *map(_number, book.points.values())]
+        lines = [
+            [folder, "", "", folder, "", *(marks.get(exercise, "") for exercise in book.points)]
+            for folder, marks in scores.items()
+        ]
+        write(out / "canvas.csv", _csv(header, [possible, *lines]))
+        return
+    end = roster.header.index("Section") + 1 if "Section" in roster.header else 2
+    titles = {name: _title(roster.header, name) for name in book.points}
+    header = [*roster.header[:end], *(titles[name] or name for name in book.points)]
+    marks = {id(roster.find(folder)): marks for folder, marks in scores.items()}
+    full = {name: _number(points) for name, points in book.points.items()}
+    lines = [
+        _canvas_line(
+            roster, line, end, titles, marks.get(id(line), {}) if is_student(line) else full
+        )
+        for line in roster.lines
+    ]
+    write(out / "canvas.csv", _csv(header, lines, roster.delimiter))
 
 
-def _overview(links: Sequence[tuple[str, Row]]) -> list[Overview]:
-    names = sorted({row.exercise for _, row in links})
-    return [Overview(name, [link for link in links if link[1].exercise == name]) for name in names]
+def _canvas_line(
+    roster: Roster,
+    line: list[str],
+    end: int,
+    titles: dict[str, str | None],
+    marks: dict[str, str],
+) -> list[str]:
+    """A line of the sheet with the marks in place; what has none stays as it was."""
+    named = dict(zip(roster.header, line, strict=False))
+    filled = [marks.get(name, named.get(title or "", "")) for name, title in titles.items()]
+    return [*line[:end], *filled]
 
 
-def slug(name: str) -> str:
-    """A folder's name that every system takes, different for different students."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
-    if plain == name and not name.startswith(".") and len(name) < 80:
-        return name
-    return f"{plain.strip('.')[:60]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+def _title(header: Sequence[str], exercise: str) -> str | None:
+    """The column of an exercise, which Canvas calls "tversky (1234)"."""
+    pattern = re.compile(rf"{re.escape(exercise)}(\s*\(\d+\))?$", re.IGNORECASE)
+    return next((name for name in header if pattern.match(name)), None)
 
 
-def _csv(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def moodle(book: Gradebook, out: Path) -> None:
+    """``moodle-EXERCISE.csv``: the roster's worksheet filled in, or a table for the import form."""
+    roster = book.roster
+    for exercise in book.points:
+        rows = {row.folder: row for row in book if row.exercise == exercise}
+        place = out / f"moodle-{exercise}.csv"
+        if roster is not None and roster.kind == MOODLE and "Identifier" in roster.header:
+            if "Grade" not in roster.header:
+                raise RosterError("Moodle's grading worksheet needs a column 'Grade'")
+            found = {id(roster.find(folder)): row for folder, row in rows.items()}
+            lines = [_worksheet_line(roster, line, found.get(id(line))) for line in roster.lines]
+            write(place, _csv(roster.header, lines, roster.delimiter))
+            continue
+        header = ("Email address", "ID number", exercise, f"{exercise} feedback")
+        plain = [
+            (*_identity(folder, roster), _number(row.outcome.score), row.detail)
+            for folder, row in rows.items()
+        ]
+        write(place, _csv(header, plain))
+
+
+def _worksheet_line(roster: Roster, line: list[str], row: Row | None) -> list[str]:
+    filled = dict(zip(roster.header, line, strict=False))
+    if row is not None:
+        filled["Grade"] = _number(row.outcome.score)
+        if "Feedback comments" in filled:
+            filled["Feedback comments"] = row.detail
+    return [filled.get(name, "") for name in roster.header]
+
+
+def _identity(folder: str, roster: Roster | None) -> tuple[str, str]:
+    """Email address and ID number, as far as the roster or the folder's name tells them."""
+    line = roster.find(folder) if roster else None
+    if roster is not None and line is not None:
+        named = dict(zip(roster.header, line, strict=False))
+        if named.get("Email address") or named.get("ID number"):
+            return named.get("Email address", ""), named.get("ID number", "")
+    return (folder, "") if "@" in folder else ("", folder)
+
+
+def junit(book: Gradebook, out: Path) -> None:
+    """``junit.xml`` in pytest's dialect: a suite for each exercise, a test for each criterion."""
+    top = ET.Element("testsuites", name="course-losses")
+    for exercise in book.points:
+        suite = ET.SubElement(top, "testsuite", name=exercise)
+        for row in (row for row in book if row.exercise == exercise):
+            name = f"{exercise}.{printable(row.student)}"
+            if row.outcome.status != GRADED:
+                case = ET.SubElement(suite, "testcase", classname=name, name="grading", time="0")
+                fault = ET.SubElement(case, "error", message=row.outcome.status)
+                fault.text = printable(row.detail)
+            for verdict in row.outcome.verdicts:
+                title = verdict["title"]
+                case = ET.SubElement(suite, "testcase", classname=name, name=title, time="0")
+                if verdict["outcome"] != PASSED:
+                    fault = ET.SubElement(case, "failure", message=verdict["outcome"])
+                    fault.text = printable(verdict["diagnosis"])
+        for kind, tag in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
+            suite.set(kind, str(sum(1 for _ in suite.iter(tag))))
+        suite.set("skipped", "0")
+    ET.indent(top)
+    write(out / "junit.xml", ET.tostring(top, encoding="unicode", xml_declaration=True) + "\n")
+
+
+def _scores(book: Gradebook) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for row in book:
+        found.setdefault(row.folder, {})[row.exercise] = _number(row.outcome.score)
+    return found
+
+
+def _points(row: Row) -> tuple[str, str]:
+    return _number(row.outcome.score), _number(row.outcome.max_score)
+
+
+def _number(value: float) -> str:
+    return f"{value:.10g}"
+
+
+def _csv(header: Sequence[str], lines: Iterable[Sequence[str]], delimiter: str = ",") -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(lines)
+    writer = csv.writer(text, lineterminator="\n", delimiter=delimiter)
+    writer.writerow([cell(name) for name in header])
+    writer.writerows([cell(value) for value in line] for line in lines)
     return text.getvalue()

@@ -12,6 +12,7 @@ from .answers import Answers, Asked, difference, same
 from .rubric import Criterion, Mistake
 from .sandboxed.wire import WireError
 from .student import Remote, Student, StudentError
+from .text import printable
 
 # What ends the student's process, and so the judging.
 OVER = (TimeoutError, EOFError, ConnectionError, WireError)
@@ -105,7 +106,7 @@ class Judge:
         where = f" in {error.place}" if error.place else ""
         # Once hidden inputs are out, a message may carry them back: only its type is told.
         told = f": {error.text}" if self.answers.public and error.text else "."
-        return FAILED, f"{error.kind} was raised{where}{told}"
+        return FAILED, printable(f"{error.kind} was raised{where}{told}")
 
 
 def _nothing(answer: Any) -> bool:

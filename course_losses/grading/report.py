@@ -13,11 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from .judge import FAILED, PASSED, UNTRIED, WAITING, Verdict
+from .text import printable
 
 MARKS = {PASSED: "✓", FAILED: "✗", UNTRIED: "–", WAITING: "–"}
 STYLES = {PASSED: "green", FAILED: "red", UNTRIED: "dim", WAITING: "dim"}
 TEMPLATES = Environment(
-    loader=PackageLoader(__package__), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    loader=PackageLoader(__package__),
+    autoescape=True,
+    finalize=lambda value: printable(value) if isinstance(value, str) else value,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 TEMPLATES.globals["marks"] = MARKS
 

@@ -161,14 +161,22 @@ class Run:
             try:
                 outcome = self._sent(executor, task).result()
             except BrokenProcessPool:
-                session = Session(self.exercises[task.submission.exercise].rubrics)
-                outcome = Outcome(KILLED, 0.0, session.points, "its grading process died twice")
-                session.close()
+                total = points(self.exercises[task.submission.exercise])
+                outcome = Outcome(KILLED, 0.0, total, "its grading process died twice")
         return self._written(task, outcome)
 
     def _written(self, task: Task, outcome: Outcome) -> Submission:
         self.records.write(task.submission, task.record(outcome))
         return task.submission
+
+
+def points(exercise: Exercise) -> float:
+    """What an exercise's rubrics are worth together."""
+    session = Session(exercise.rubrics)
+    try:
+        return session.points
+    finally:
+        session.close()
 
 
 _open: dict[Setup, Slot] = {}

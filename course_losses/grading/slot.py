@@ -15,6 +15,8 @@ from .judge import FAILED, UNTRIED, Verdict
 from .notebook import Cell, InvalidNotebookError, code_cells
 from .sandbox import EndedError, Limits, Sandbox, SandboxError
 from .session import Session, UndefinedError
+from .similar import shape
+from .text import printable
 
 GRADED, ERROR, TIMEOUT, KILLED, INVALID = "graded", "error", "timeout", "killed", "invalid"
 STATUSES = (GRADED, ERROR, TIMEOUT, KILLED, INVALID)
@@ -30,6 +32,7 @@ class Outcome:
     detail: str
     verdicts: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
+    shape: list[str] = field(default_factory=list)
 
 
 class Slot:
@@ -95,7 +98,8 @@ class Slot:
         score = sum(verdict.earned for verdict in verdicts)
         detail = "; ".join([*_told(errors), *_missed(verdicts)])
         rows = [verdict.as_dict() for verdict in verdicts]
-        return Outcome(GRADED, score, self.session.points, detail, rows, errors)
+        look = shape([source for _, source in graded])
+        return Outcome(GRADED, score, self.session.points, detail, rows, errors, look)
 
     def _without_marks(self, status: str, detail: str, errors: Sequence[Any] = ()) -> Outcome:
         return Outcome(status, 0.0, self.session.points, detail, [], list(errors))
@@ -112,7 +116,7 @@ def _told(errors: Sequence[dict[str, Any]]) -> list[str]:
     first = errors[0]
     text = f": {first['text']}" if first["text"] else ""
     more = f", and {len(errors) - 1} more" if len(errors) > 1 else ""
-    return [f"code cell {first['cell']} raised {first['type']}{text[:200]}{more}"]
+    return [printable(f"code cell {first['cell']} raised {first['type']}{text[:200]}{more}")]
 
 
 def _missed(verdicts: Sequence[Verdict]) -> list[str]:

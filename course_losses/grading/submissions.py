@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .text import harmless
+
 COPY = re.compile(r"(?:\s*\(\d+\)|[-_ ]+(?:copy|\d+)[-_ ]?\d*)$", re.IGNORECASE)
 
 
@@ -63,13 +65,6 @@ def collect(
         reason = f"{harmless(newest.name)} is newer"
         ignored += [Ignored(harmless(f"{folder}/{path.name}"), reason) for path in older]
     return submissions, sorted(ignored, key=lambda entry: entry.path)
-
-
-def harmless(name: str) -> str:
-    """A file's name as text that no terminal, table or page can trip over."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown.strip() or repr(name)
 
 
 def _files(root: Path, out: Path, known: Iterable[str]) -> Iterator[tuple[Path, list[str]]]:
