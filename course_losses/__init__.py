@@ -1,5 +1,23 @@
 """Loss functions written to be read: each formula once in its docstring, once in `forward`."""
 
+from course_losses.bayesian import (
+    BayesianConv2d,
+    BayesianLinear,
+    ELBOLoss,
+    ExpectedLoss,
+    NegativeELBO,
+    VariationalFreeEnergy,
+    bayesian,
+    collect_kl_divergence,
+)
+from course_losses.calibration import (
+    BrierLoss,
+    LabelRelaxationLoss,
+    ReliabilityCurve,
+    TemperatureScaling,
+    expected_calibration_error,
+    reliability_curve,
+)
 from course_losses.checking import (
     check_gradients,
     check_loss,
@@ -16,8 +34,52 @@ from course_losses.classification import (
     LabelSmoothingCrossEntropy,
     NLLLoss,
 )
-from course_losses.loss import (
-    Loss,
+from course_losses.curriculum import CurriculumLoss
+from course_losses.detection import (
+    CIoULoss,
+    DIoULoss,
+    GIoULoss,
+    IoULoss,
+    box_iou,
+    generalized_box_iou,
+)
+from course_losses.evidential import (
+    DirichletHead,
+    EvidentialCELoss,
+    EvidentialKLDivergence,
+    EvidentialLogLoss,
+    EvidentialMSELoss,
+    EvidentialNIGNLLLoss,
+    EvidentialRegressionRegularization,
+    NormalInverseGammaHead,
+)
+from course_losses.generative import (
+    GANLoss,
+    VAELoss,
+    gradient_penalty,
+)
+from course_losses.loss import Loss
+from course_losses.metric_learning import (
+    ContrastiveLoss,
+    InfoNCELoss,
+    NTXentLoss,
+    OnlineTripletLoss,
+    TripletLoss,
+)
+from course_losses.multitask import GradNorm, UncertaintyWeighting, WeightedSum
+from course_losses.perceptual import (
+    VGG16_LAYERS,
+    PerceptualLoss,
+    StyleLoss,
+    gram_matrix,
+    patch_features,
+    vgg16_features,
+)
+from course_losses.ranking import (
+    ListNetLoss,
+    PairwiseRankingLoss,
+    ndcg,
+    reciprocal_rank,
 )
 from course_losses.regression import (
     AsymmetricMSELoss,
@@ -29,30 +91,91 @@ from course_losses.regression import (
     QuantileLoss,
     SmoothL1Loss,
 )
+from course_losses.segmentation import (
+    CrossEntropyDiceLoss,
+    DiceLoss,
+    JaccardLoss,
+    MultiClassDiceLoss,
+)
+from course_losses.variance_reduced import BCEWithLogitsLossVR, CrossEntropyLossVR, MSELossVR
 
 __all__ = [
+    "VGG16_LAYERS",
     "AsymmetricMSELoss",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BCEWithLogitsLossVR",
+    "BayesianConv2d",
+    "BayesianLinear",
     "BinaryFocalLoss",
+    "BrierLoss",
+    "CIoULoss",
+    "ContrastiveLoss",
+    "CrossEntropyDiceLoss",
     "CrossEntropyLoss",
+    "CrossEntropyLossVR",
+    "CurriculumLoss",
+    "DIoULoss",
     "DiceLoss",
+    "DirichletHead",
+    "ELBOLoss",
+    "EvidentialCELoss",
+    "EvidentialKLDivergence",
+    "EvidentialLogLoss",
+    "EvidentialMSELoss",
+    "EvidentialNIGNLLLoss",
+    "EvidentialRegressionRegularization",
+    "ExpectedLoss",
     "FocalLoss",
+    "GANLoss",
+    "GIoULoss",
     "GaussianNLLLoss",
+    "GradNorm",
     "HuberLoss",
+    "InfoNCELoss",
+    "IoULoss",
     "JaccardLoss",
     "L1Loss",
+    "LabelRelaxationLoss",
     "LabelSmoothingCrossEntropy",
+    "ListNetLoss",
     "LogCoshLoss",
     "Loss",
     "MSELoss",
+    "MSELossVR",
     "MultiClassDiceLoss",
     "NLLLoss",
+    "NTXentLoss",
+    "NegativeELBO",
+    "NormalInverseGammaHead",
+    "OnlineTripletLoss",
+    "PairwiseRankingLoss",
+    "PerceptualLoss",
     "QuantileLoss",
+    "ReliabilityCurve",
     "SmoothL1Loss",
+    "StyleLoss",
+    "TemperatureScaling",
+    "TripletLoss",
+    "UncertaintyWeighting",
+    "VAELoss",
+    "VariationalFreeEnergy",
+    "WeightedSum",
+    "bayesian",
+    "box_iou",
     "check_gradients",
     "check_loss",
+    "collect_kl_divergence",
+    "expected_calibration_error",
+    "generalized_box_iou",
     "gradient_flow",
+    "gradient_penalty",
+    "gram_matrix",
+    "ndcg",
     "numerical_gradient",
+    "patch_features",
     "random_guess_loss",
+    "reciprocal_rank",
+    "reliability_curve",
+    "vgg16_features",
 ]

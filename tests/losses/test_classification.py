@@ -279,6 +279,15 @@ def test_only_classes_without_weight_give_a_zero_that_backpropagates(loss):
     assert_close(scores.grad, torch.zeros(3, 2))
 
 
+@pytest.mark.parametrize("scale", [1e-3, 0.2, 1.0, 1e3])
+def test_the_scale_of_the_weights_does_not_matter_to_the_mean(scale):
+    logits, target = drawn(classes)
+    weight = tensor(0.5, 3, 0, 2)
+    for loss in (cl.CrossEntropyLoss, cl.NLLLoss):
+        log_probs = logits.log_softmax(1)
+        assert_close(loss(scale * weight)(log_probs, target), loss(weight)(log_probs, target))
+
+
 @pytest.mark.parametrize("loss", INDEXED, ids=str)
 def test_what_is_ignored_has_no_say(loss):
     scores = torch.tensor([[-0.1, -2.3], [-0.7, -0.7], [-3.0, -0.05]], requires_grad=True)

@@ -11,7 +11,7 @@ from losses.tables.metric_learning import triplets as triples
 from torch.testing import assert_close
 
 import course_losses as cl
-from course_losses.metric_learning import pairwise_distances, row_distances
+from course_losses.metric_learning import pairwise_distances, row_distances, unit_rows
 
 MININGS = ["hard", "all", "semi-hard"]
 
@@ -352,6 +352,21 @@ def test_distances_of_any_size_in_float32(size):
     pairwise = pairwise_distances(x) / size
     assert_close(pairwise[:3], expected, rtol=1e-6, atol=1e-6)
     assert_close(pairwise, pairwise.T)
+
+
+def test_distances_beyond_float32_in_float64():
+    x = on_a_line(3e200, 0, -4e200)
+    assert_close(pairwise_distances(x)[0] / 1e200, tensor(0, 3, 7))
+    assert_close(row_distances(x, x.flip(0)) / 1e200, tensor(7, 0, 7))
+
+
+def test_a_row_of_zeros_is_left_alone_and_so_is_its_gradient():
+    z = torch.tensor([[0.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    unit = unit_rows(z)
+    assert_close(unit, torch.tensor([[0.0, 0.0], [0.6, 0.8]]))
+    unit.backward(torch.tensor([[5.0, -7.0], [5.0, -7.0]]))
+    across = (5 * 0.8 + 7 * 0.6) / 5  # what is left of the second after its radial part
+    assert_close(z.grad, torch.tensor([[5.0, -7.0], [0.8 * across, -0.6 * across]]))
 
 
 @pytest.mark.parametrize("size", [1e-20, 1e20])
