@@ -168,7 +168,7 @@ class EvidentialMSELoss(Loss):
         strength = true + rest
         missing = rest / strength  # 1 - the true class's probability
         squares = ((wrong / strength.unsqueeze(1)) ** 2).sum(1)
-        variance = (missing * (1 + true / strength) - squares) / (strength + 1)
+        variance = (missing * (2 - missing) - squares) / (strength + 1)
         return self.reduce(missing**2 + squares + variance)
 
 
@@ -227,13 +227,12 @@ class EvidentialKLDivergence(Loss):
 
     @staticmethod
     def total_term(x: Tensor, c: int) -> Tensor:
-        r""":math:`h_c(x)`; below 0.05, where its terms cancel, as a series in Hurwitz' zeta."""
+        r""":math:`h_c(x)`; where its terms cancel, the first of its series in Hurwitz' zeta."""
         exact = x * (x + c).digamma() - (x + c).lgamma() + math.lgamma(c)
-        orders = torch.arange(8.0, 1.0, -1.0, dtype=x.dtype, device=x.device)
-        series = torch.zeros_like(x)
-        for coefficient in (-1) ** orders * (1 - 1 / orders) * torch.special.zeta(orders, c):
-            series = (series + coefficient) * x
-        return torch.where(x < 0.05, series * x, exact)
+        orders = torch.arange(2.0, 5.0, dtype=x.dtype, device=x.device)
+        second, third, fourth = (1 - 1 / orders) * torch.special.zeta(orders, c)
+        series = x * x * (second - x * (third - x * fourth))
+        return torch.where(x < 1e-3 * c, series, exact)
 
 
 class EvidentialNIGNLLLoss(Loss):
