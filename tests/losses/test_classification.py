@@ -503,3 +503,19 @@ def test_a_second_softmax_puts_a_floor_under_cross_entropy():
         stuck = loss(certain.softmax(1), torch.tensor([0])).item()
         assert stuck == pytest.approx(floor, abs=5e-5)
         assert stuck == pytest.approx(math.log(1 + (c - 1) / math.e))
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "BCELoss(reduction='mean')",
+        "BCEWithLogitsLoss(pos_weight=None, reduction='mean')",
+        "NLLLoss(weight=None, ignore_index=-100, reduction='mean')",
+        "CrossEntropyLoss(weight=None, ignore_index=-100, reduction='mean')",
+        "LabelSmoothingCrossEntropy(epsilon=0.1, ignore_index=-100, reduction='mean')",
+        "FocalLoss(gamma=2.0, weight=None, ignore_index=-100, reduction='mean')",
+        "BinaryFocalLoss(alpha=0.25, gamma=2.0, reduction='mean')",
+    ],
+)
+def test_defaults(written):
+    assert repr(getattr(cl, written.partition("(")[0])()) == written

@@ -442,3 +442,17 @@ def test_memory_is_that_of_the_pair_matrix():
     for mining in MININGS:
         assert largest_saved(cl.OnlineTripletLoss(mining=mining), x, torch.arange(96) // 4) <= 96**2
     assert largest_saved(cl.NTXentLoss(), x, x.detach() + 1) <= 192**2
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "ContrastiveLoss(margin=1.0, reduction='mean')",
+        "TripletLoss(margin=1.0, squared=False, reduction='mean')",
+        "OnlineTripletLoss(margin=1.0, mining='hard', squared=False, reduction='mean')",
+        "NTXentLoss(temperature=0.5, reduction='mean')",
+        "InfoNCELoss(temperature=0.07, symmetric=True, reduction='mean')",
+    ],
+)
+def test_defaults(written):
+    assert repr(getattr(cl, written.partition("(")[0])()) == written

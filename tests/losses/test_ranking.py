@@ -234,3 +234,8 @@ def test_a_smaller_pairwise_loss_can_rank_worse():
     assert losses == [2.75, 1.3125]
     assert measures[0] == pytest.approx((0.7904, 1.0), abs=5e-5)
     assert measures[1] == pytest.approx((0.5013, 0.25), abs=5e-5)
+
+
+def test_defaults():
+    assert repr(cl.PairwiseRankingLoss()) == "PairwiseRankingLoss(margin=1.0, reduction='mean')"
+    assert repr(cl.ListNetLoss()) == "ListNetLoss(reduction='mean')"
