@@ -158,8 +158,8 @@ def exact(loss: type, evidence: list[mpmath.mpf], target: int) -> mpmath.mpf:
         [1e-5, 1e-4, 1e-3],
         [0.03, 0.02, 0.01],
         [0.03, 0.01, 0.01],
-        [0, 0.049, 0],
-        [0, 0.051, 0],
+        [0, 0.0029, 0],
+        [0, 0.0031, 0],
         [1e7, 0, 0],
         [0, 1e7, 0],
         [1e7, 1e7, 1e7],
@@ -203,6 +203,18 @@ def test_digamma_loss_around_its_seam(true):
         expected = float(exact(cl.EvidentialCELoss, at, 0))
     result = cl.EvidentialCELoss()(evidence, torch.tensor([0]))
     assert result.item() == pytest.approx(expected, rel=2e-8 if true < 1e6 else 1e-12)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 50])
+@pytest.mark.parametrize("share", [0.2, 0.999, 1.001, 5])
+def test_kl_around_its_seam(classes, share):
+    evidence = torch.zeros(1, classes, dtype=torch.float64)
+    evidence[0, 1] = 1e-3 * classes * share
+    with mpmath.workdps(60):
+        at = [mpmath.mpf(e) for e in evidence[0].tolist()]
+        expected = float(exact(cl.EvidentialKLDivergence, at, 0))
+    result = cl.EvidentialKLDivergence()(evidence, torch.tensor([0]))
+    assert result.item() == pytest.approx(expected, rel=1e-8)
 
 
 # ---------------------------------------------------------------- regression
