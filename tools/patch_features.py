@@ -85,7 +85,8 @@ def equalise(features: nn.Sequential, x: Tensor) -> None:
         for index, module in enumerate(features):
             x = module(x)
             if isinstance(module, nn.ReLU):
-                deviation = x.std((0, 2, 3)).clamp(min=1e-3)
+                deviation = x.std((0, 2, 3))
+                deviation = deviation.where(deviation > 0.01, 1)  # a dead channel stays as it is
                 features[index - 1].weight /= deviation[:, None, None, None]
                 features[index - 1].bias /= deviation
                 x = x / deviation[:, None, None]
