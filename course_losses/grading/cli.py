@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -28,6 +28,9 @@ from .sandbox import Limits, bubblewrap_fault
 from .session import RubricError
 from .slot import Slot
 from .submissions import Submission, collect, exercise_name
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
 console = Console(highlight=False)
@@ -88,6 +91,9 @@ def grade(
         Path | None,
         typer.Option(exists=True, file_okay=False, help="Folder of private test_NAME.py files."),
     ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Grade on the Dask scheduler at this address.")
+    ] = None,
     roster: Annotated[
         Path | None,
         typer.Option(
@@ -105,7 +111,8 @@ def grade(
     known = exercises(private=rubric.resolve() if rubric else None)
     if exercise is not None and exercise not in known:
         raise typer.BadParameter(f"no exercise is called {exercise!r}: {', '.join(known)}")
-    fault = bubblewrap_fault()
+    grid = _grid(cluster) if cluster else None
+    fault = grid.fault() if grid else bubblewrap_fault()
     if fault and not allow_unsandboxed:
         raise typer.BadParameter(
             f"{fault}. With --allow-unsandboxed notebooks run in a process of their own with "
@@ -119,7 +126,12 @@ def grade(
         with locked(out):
             found, ignored = collect(submissions, known, out, exercise)
             run = Run(
-                Records(out), known, not fault, Limits(timeout, memory), jobs or _processors()
+                Records(out),
+                known,
+                not fault,
+                Limits(timeout, memory),
+                jobs or (grid.threads if grid else _processors()),
+                grid.engine if grid else None,
             )
             overrides = read_overrides(out / "overrides.csv", list(known))
             _graded(run, found)
@@ -143,6 +155,9 @@ def grade(
     except KeyboardInterrupt:
         console.print("Interrupted. Nothing is lost: the same command resumes.")
         raise typer.Exit(130) from None
+    finally:
+        if grid:
+            grid.close()
 
 
 @app.command()
@@ -189,6 +204,19 @@ def _summary(book: Gradebook, ignored: int, out: Path) -> None:
     if ignored:
         console.print(f"{ignored} other files are listed in {escape(str(out / 'ignored.csv'))}.")
     console.print(f"Grades: {escape(str(out / 'grades.csv'))}")
+
+
+def _grid(address: str) -> Cluster:
+    try:
+        from .cluster import Cluster, ClusterError
+    except ImportError:
+        raise typer.BadParameter(
+            "--cluster needs Dask: pip install 'course-losses[cluster]'"
+        ) from None
+    try:
+        return Cluster(address)
+    except ClusterError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _roster(path: Path | None) -> Roster | None:

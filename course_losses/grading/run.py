@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import Any
 
 from .exercise import Exercise
 from .notebook import InvalidNotebookError, read_file
@@ -50,7 +51,21 @@ class Task:
     record: Callable[[Outcome], Record]
 
 
-Pool = Callable[[int], AbstractContextManager[Executor]]
+@dataclass(frozen=True)
+class Engine:
+    """Where notebooks are graded.
+
+    Args:
+        pool: gives an executor for so many notebooks at a time.
+        grade: what is run there, on a prepared setup and a notebook.
+        prepare: makes a setup fit to be sent.
+        broken: what is raised when the process that graded a notebook has died.
+    """
+
+    pool: Callable[[int], AbstractContextManager[Executor]]
+    grade: Callable[[Any, bytes | InvalidNotebookError], Outcome]
+    prepare: Callable[[Setup], Any]
+    broken: tuple[type[Exception], ...]
 
 
 @contextmanager
@@ -74,7 +89,7 @@ class Run:
         wrapped: run notebooks in bubblewrap.
         limits: what one notebook may use.
         jobs: how many notebooks run at a time.
-        pool: where they run: grading processes of this machine, or others.
+        engine: where they run: grading processes of this machine, or a cluster.
     """
 
     def __init__(
@@ -84,10 +99,10 @@ class Run:
         wrapped: bool,
         limits: Limits,
         jobs: int,
-        pool: Pool | None = None,
+        engine: Engine | None = None,
     ) -> None:
         self.records, self.exercises, self.jobs = records, exercises, jobs
-        self.pool = pool or processes
+        self.engine = engine or LOCAL
         self.wrapped, self.limits, self.seed = wrapped, limits, records.seed()
         self.rubrics = {name: exercise.fingerprint() for name, exercise in exercises.items()}
 
@@ -96,11 +111,11 @@ class Run:
         waiting = iter(sorted(submissions, key=lambda submission: submission.exercise))
         pending: dict[Future[Outcome], Task] = {}
         while True:
-            with self.pool(self.jobs) as executor:
+            with self.engine.pool(self.jobs) as executor:
                 try:
                     yield from self._through(executor, waiting, pending)
                     return
-                except BrokenProcessPool:
+                except self.engine.broken:
                     broken, pending = list(pending.values()), {}
             for task in broken:
                 yield self._alone(task)
@@ -148,7 +163,7 @@ class Run:
     def _sent(self, executor: Executor, task: Task) -> Future[Outcome]:
         exercise = self.exercises[task.submission.exercise]
         setup = Setup(exercise, self.seed, self.wrapped, self.limits)
-        return executor.submit(grade_content, setup, task.content)
+        return executor.submit(self.engine.grade, self.engine.prepare(setup), task.content)
 
     def _received(self, pending: dict[Future[Outcome], Task]) -> Iterator[Submission]:
         for future in wait(pending, return_when=FIRST_COMPLETED).done:
@@ -157,10 +172,10 @@ class Run:
 
     def _alone(self, task: Task) -> Submission:
         """Grades what was in flight when a grading process died, one in a process of its own."""
-        with self.pool(1) as executor:
+        with self.engine.pool(1) as executor:
             try:
                 outcome = self._sent(executor, task).result()
-            except BrokenProcessPool:
+            except self.engine.broken:
                 total = points(self.exercises[task.submission.exercise])
                 outcome = Outcome(KILLED, 0.0, total, "its grading process died twice")
         return self._written(task, outcome)
@@ -180,19 +195,22 @@ def points(exercise: Exercise) -> float:
 
 
 _open: dict[Setup, Slot] = {}
+_one_at_a_time = threading.Lock()
 
 
 def grade_content(setup: Setup, content: bytes | InvalidNotebookError) -> Outcome:
     """Grades one notebook in this process, which keeps the slot of one exercise open."""
-    if setup not in _open:
-        close_slots()
-        _open[setup] = Slot(setup.exercise, setup.seed, setup.wrapped, setup.limits)
-    if isinstance(content, InvalidNotebookError):
-        return _open[setup].refuse(content)
-    return _open[setup].grade(content)
+    with _one_at_a_time:
+        if setup not in _open:
+            close_slots()
+            _open[setup] = Slot(setup.exercise, setup.seed, setup.wrapped, setup.limits)
+        if isinstance(content, InvalidNotebookError):
+            return _open[setup].refuse(content)
+        return _open[setup].grade(content)
 
 
 def close_slots() -> None:
+    """Ends the sandbox that this process keeps open."""
     while _open:
         _open.popitem()[1].close()
 
@@ -211,6 +229,9 @@ def processes(jobs: int) -> Iterator[ProcessPoolExecutor]:
         raise
     finally:
         executor.shutdown()
+
+
+LOCAL = Engine(processes, grade_content, lambda setup: setup, (BrokenProcessPool,))
 
 
 def _begin() -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from course_losses.grading.cli import app
 from course_losses.grading.records import Records, write
-from course_losses.grading.run import Run, close_slots
+from course_losses.grading.run import LOCAL, Run, close_slots
 from course_losses.grading.sandbox import Limits, bubblewrap_fault
 from course_losses.grading.submissions import collect
 
@@ -156,6 +157,9 @@ def here(jobs: int) -> Iterator[Executor]:
         yield executor
 
 
+HERE = replace(LOCAL, pool=here)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _close() -> Iterator[None]:
     yield
@@ -168,7 +172,7 @@ def run(submissions: Path, out: Path, **changes: object) -> tuple[Run, list[str]
     write(records.folder / "seed.json", "1")
     exercises = changes.pop("exercises", {"tversky": EXERCISES["tversky"]})
     found, _ = collect(submissions, exercises, out)
-    graded = Run(records, exercises, not bubblewrap_fault(), Limits(20, 512), 1, here)
+    graded = Run(records, exercises, not bubblewrap_fault(), Limits(20, 512), 1, HERE)
     before = {s.student: _written(records, s) for s in found}
     done = list(graded.grade(found))
     assert sorted(s.student for s in done) == sorted(before)
