@@ -18,6 +18,7 @@ from course_losses.calibration import (
     expected_calibration_error,
     reliability_curve,
 )
+from course_losses.catalogue import CATALOGUE, LossCard, recommend_loss
 from course_losses.checking import (
     check_gradients,
     check_loss,
@@ -100,6 +101,7 @@ from course_losses.segmentation import (
 from course_losses.variance_reduced import BCEWithLogitsLossVR, CrossEntropyLossVR, MSELossVR
 
 __all__ = [
+    "CATALOGUE",
     "VGG16_LAYERS",
     "AsymmetricMSELoss",
     "BCELoss",
@@ -141,6 +143,7 @@ __all__ = [
     "ListNetLoss",
     "LogCoshLoss",
     "Loss",
+    "LossCard",
     "MSELoss",
     "MSELossVR",
     "MultiClassDiceLoss",
@@ -176,6 +179,7 @@ __all__ = [
     "patch_features",
     "random_guess_loss",
     "reciprocal_rank",
+    "recommend_loss",
     "reliability_curve",
     "vgg16_features",
 ]

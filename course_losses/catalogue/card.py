@@ -70,8 +70,8 @@ class LossCard:
     """What ``minimiser`` says, as a risk and its solution."""
     predictions: int = 1
     """How many of the first arguments of ``forward`` are predictions."""
-    examples: tuple[dict[str, Any], ...] = ({},)
-    """Hyperparameters for which the facts are tested."""
+    examples: tuple[dict[str, Any] | Callable[[], dict[str, Any]], ...] = ({},)
+    """Hyperparameters for which the facts are tested, or functions that make them."""
     call: Callable[..., Any] | None = None
     """From the loss and the inputs to a value, where that is not ``loss(*inputs)``."""
 
@@ -88,6 +88,13 @@ class LossCard:
     def arguments(self) -> list[str]:
         """The names of the inputs."""
         return list(inspect.signature(self.call or self.loss.forward).parameters)[1:]
+
+    def make(self, example: int = 0, **more: Any) -> nn.Module:
+        """The loss with the hyperparameters of one of the examples, in float64."""
+        given = self.examples[example]
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return self.loss(**(given() if callable(given) else given), **more).double()
 
     def value(self, loss: nn.Module, *inputs: Any) -> Any:
         """What the loss gives for the inputs."""

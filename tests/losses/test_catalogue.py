@@ -9,15 +9,14 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.testing import assert_close
 
+import course_losses
 from course_losses.catalogue import ACTIVATIONS, CATALOGUE, LossCard
 
 SCALES = [1e-3, 1.0, 10.0, 1e3]
-ROWS = [(card, example) for card in CATALOGUE.values() for example in card.examples]
+ROWS = [(card, i) for card in CATALOGUE.values() for i in range(len(card.examples))]
 every_card = pytest.mark.parametrize("card", CATALOGUE.values(), ids=lambda card: card.name)
 every_example = pytest.mark.parametrize(
-    ("card", "example"),
-    ROWS,
-    ids=[f"{card.name} {example or ''}".strip() for card, example in ROWS],
+    ("card", "example"), ROWS, ids=[f"{card.name} {i}" for card, i in ROWS]
 )
 
 
@@ -25,18 +24,17 @@ def seeded(seed: int) -> Generator:
     return Generator().manual_seed(seed)
 
 
-def reducing(card: LossCard, example: dict, reduction: str) -> nn.Module:
-    known = "reduction" in inspect.signature(card.loss).parameters
-    return card.loss(**example, **({"reduction": reduction} if known else {})).double()
-
-
-def unreduced(card: LossCard, example: dict) -> nn.Module:
+def unreduced(card: LossCard, example: int) -> nn.Module:
     """The loss with one value per example, where it knows how."""
-    return reducing(card, example, "none")
+    try:
+        return card.make(example, reduction="none")
+    except (TypeError, ValueError):
+        return card.make(example)
 
 
-def summed(card: LossCard, example: dict) -> nn.Module:
-    return reducing(card, example, "sum")
+def summed(card: LossCard, example: int) -> nn.Module:
+    known = "reduction" in inspect.signature(card.loss).parameters
+    return card.make(example, **({"reduction": "sum"} if known else {}))
 
 
 def draws(card: LossCard, seeds: int) -> Iterator[tuple]:
@@ -119,7 +117,7 @@ def test_minimiser(card, example):
                     continue
         assert min(costs) >= least - 1e-9 * max(1.0, abs(least))
         worse = [cost > least + 1e-9 for cost in costs]
-        assert sum(worse) > 0.6 * len(worse)
+        assert sum(worse) > 0.5 * len(worse)
 
 
 @every_example
@@ -127,7 +125,7 @@ def test_equivalent_in_torch(card, example):
     """The expression on the card gives the same values and gradients."""
     if card.torch is None:
         return
-    loss = card.loss(**example).double()
+    loss = card.make(example)
     for seed in range(2):
         inputs = card.inputs(seeded(seed), 2.0)
         predictions, rest = split(card, inputs)
@@ -147,7 +145,7 @@ def test_equivalent_in_torch(card, example):
 @every_card
 def test_activation_leads_into_the_domain(card):
     """What the last layer gives is accepted; raw numbers are not, where the card asks for more."""
-    loss = card.loss(**card.examples[0]).double()
+    loss = card.make()
     names = card.activation.split(", ")
     inputs = card.inputs(seeded(0), 1.0)
     predictions, rest = split(card, inputs)
@@ -159,7 +157,7 @@ def test_activation_leads_into_the_domain(card):
     assert card.value(loss, *shaped, *rest).isfinite()
     if set(names) != {"none"}:
         with pytest.raises(ValueError, match="must be"):
-            card.value(loss, *raw, *rest)
+            card.value(card.make(), *raw, *rest)
 
 
 @every_card
@@ -175,3 +173,23 @@ def test_words_of_a_card_are_there(card):
         assert heading in str(card)
     assert card.known_failure.endswith(".")
     assert "|---|" in card._repr_markdown_()
+
+
+NO_LOSSES = {
+    "BayesianConv2d",
+    "BayesianLinear",
+    "DirichletHead",
+    "Loss",
+    "NormalInverseGammaHead",
+    "TemperatureScaling",
+}
+
+
+def test_every_exported_loss_has_a_card():
+    exported = {
+        thing.__name__
+        for thing in vars(course_losses).values()
+        if inspect.isclass(thing) and issubclass(thing, nn.Module)
+    }
+    assert exported - NO_LOSSES == set(CATALOGUE)
+    assert all(getattr(course_losses, name) is card.loss for name, card in CATALOGUE.items())
