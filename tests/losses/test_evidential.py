@@ -363,3 +363,31 @@ def test_nig_head_stays_inside_the_bounds(outputs):
     assert_close(params["beta"], torch.logaddexp(raw[:, 3], zero), rtol=1e-6, atol=2e-7)
     cl.EvidentialNIGNLLLoss()(params, torch.randn(50, outputs)).backward()
     assert head.linear.weight.grad.isfinite().all()
+
+
+def test_nig_head_splits_the_last_dimension_whatever_comes_before():
+    torch.manual_seed(0)
+    features = torch.randn(2, 7, 3)
+    for head, outputs in ((cl.NormalInverseGammaHead(3), 1), (cl.NormalInverseGammaHead(3, 5), 5)):
+        params = head(features)
+        assert {name: p.shape for name, p in params.items()} == dict.fromkeys(NIG, (2, 7, outputs))
+
+
+def test_one_negative_evidence_among_others_is_found():
+    with pytest.raises(ValueError, match="got -0.5"):
+        cl.EvidentialLogLoss()(torch.tensor([[3.0, -0.5, 1.0]]), torch.tensor([0]))
+
+
+def test_the_first_missing_parameter_is_named():
+    params = {name: p for name, p in NIG.items() if name in ("gamma", "alpha")}
+    with pytest.raises(ValueError, match="nu is missing"):
+        cl.EvidentialNIGNLLLoss()(params, Y)
+
+
+@pytest.mark.parametrize("alpha", [9e4, 2e5])
+def test_nig_nll_around_the_seam_of_its_gammas(alpha):
+    one = torch.ones(1, dtype=torch.float64)
+    params = {"gamma": one, "nu": one, "alpha": alpha * one, "beta": alpha * one}
+    expected = -scipy.stats.t.logpdf(2.5, df=2 * alpha, loc=1, scale=math.sqrt(2))
+    result = cl.EvidentialNIGNLLLoss()(params, 2.5 * one).item()
+    assert result == pytest.approx(expected, abs=1e-8)
