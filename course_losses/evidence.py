@@ -106,7 +106,7 @@ class Claim:
 
     def _repr_markdown_(self) -> str:
         return (
-            f"> **Claim.** {self.statement} ({self.source})\n>\n"
+            f"> **Claim.** {self.statement} Source: {self.source}.\n>\n"
             f"> **Data.** {self.data}.\n>\n"
             f"> **Measured.** {self.effect[0].upper()}{self.effect[1:]}: one difference for "
             f"each of {len(self.seeds)} seeds, {min(self.seeds)} to {max(self.seeds)}.\n>\n"
@@ -177,5 +177,5 @@ class Verdict:
             "|---|---|---|",
             *(r.row() for r in self.results),
         ]
-        markdown = "\n".join([*table, "", f"**Verdict: {self.text}.**", ""])
-        return {"text/plain": repr(self), "text/markdown": markdown, MIME: self.record()}
+        lines = [f"*{self.claim.statement}*", "", *table, "", f"**Verdict: {self.text}.**", ""]
+        return {"text/plain": repr(self), "text/markdown": "\n".join(lines), MIME: self.record()}

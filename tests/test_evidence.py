@@ -93,6 +93,7 @@ def test_digits_follow_the_interval_and_zero_has_no_sign():
 
 def test_criterion_is_told_before_the_run():
     shown = claim(above=-0.5, below=2.0)._repr_markdown_()
+    assert "It resists. Source: Someone (2001), Eq. (1)." in shown
     assert "The 95 % interval of the mean lies above −0.5 and below 2." in shown
     assert "one difference for each of 10 seeds, 1000 to 1009." in shown
 
@@ -111,6 +112,7 @@ def test_the_output_holds_the_ledgers_entry():
     }  # fmt: skip
     assert "| by day | −5.5 [−7.7,\u00a0−3.3] | yes |" in bundle["text/markdown"]
     assert "| p&#124;q |" in bundle["text/markdown"]
+    assert bundle["text/markdown"].startswith("*It resists.*\n")
     assert "**Verdict: only when by day.**" in bundle["text/markdown"]
     assert bundle["text/plain"].endswith("robust: only when by day")
 
