@@ -18,7 +18,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -105,9 +105,18 @@ class Sandbox:
             cwd="/",
         )
         inside.close()
-        uid = 1 << 30 | os.getpid() if self.wrapped and os.geteuid() == 0 else None
+        uid = self._lesser_user()
         self._say({"uid": uid, "alone": self.wrapped, "folders": folders})
         self._hear()
+
+    def _lesser_user(self) -> int | None:
+        """Root runs notebooks as a user of their own, if that user can read the interpreter."""
+        if os.geteuid() != 0 or not (self.wrapped or _open_to_all()):
+            return None
+        uid = 1 << 30 | os.getpid()
+        if not self.wrapped:
+            os.chown(self._work, uid, uid)
+        return uid
 
     def stop(self) -> None:
         if self._process is None:
@@ -134,7 +143,8 @@ class Sandbox:
         outside, inside = socket.socketpair()
         deadline = Deadline(limits.timeout)
         running = True
-        message = {"limits": _rlimits(limits), "folder": self._work}
+        processes = MAX_PROCESSES if self.wrapped else MAX_PROCESSES + _running()
+        message = {"limits": _rlimits(limits, processes), "folder": self._work}
         socket.send_fds(self._control, [json.dumps(message).encode()], [inside.fileno()])
         inside.close()
 
@@ -211,16 +221,35 @@ def _cause(status: int | None, limits: Limits) -> tuple[str, str]:
     return "killed", "the notebook's process ended itself"
 
 
-def _rlimits(limits: Limits) -> dict[str, int]:
+def _rlimits(limits: Limits, processes: int) -> dict[str, int]:
     return {
         "RLIMIT_CPU": int(limits.timeout) + 1,
         "RLIMIT_AS": (limits.memory << 20) + _loaded(),
         "RLIMIT_FSIZE": MAX_OUTPUT,
-        "RLIMIT_NPROC": MAX_PROCESSES,
+        "RLIMIT_NPROC": processes,
         "RLIMIT_NOFILE": 256,
         "RLIMIT_CORE": 0,
         "RLIMIT_MSGQUEUE": 0,
     }
+
+
+def _running() -> int:
+    """How many threads this user runs: without a namespace of their own, a notebook's are added."""
+    count = 0
+    for task in Path("/proc").glob("[0-9]*/task"):
+        with suppress(OSError):
+            count += len(list(task.iterdir())) if task.stat().st_uid == os.getuid() else 0
+    return count
+
+
+@cache
+def _open_to_all() -> bool:
+    """Whether every user may read the interpreter and its packages."""
+    return all(
+        folder.stat().st_mode & 0o005 == 0o005
+        for place in [*_interpreter(), str(Path(sys.executable).resolve().parent), *_packages()]
+        for folder in (Path(place), *Path(place).parents)
+    )
 
 
 @cache

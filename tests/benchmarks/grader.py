@@ -30,7 +30,7 @@ from course_losses.grading.student import here
 def test_submission():
     exercise = exercises(Path({root!r}))["tversky"]
     session = Session(exercise.rubrics)
-    answers = Drawn(0, solution_names(exercise.solution), session.mistakes)
+    answers = Drawn(0, exercise.solution, session.mistakes)
     verdicts = session.run(here(solution_names(Path({notebook!r}))), answers)
     assert all(verdict.earned for verdict in verdicts)
 """
@@ -85,8 +85,12 @@ def main(count: int) -> None:
     print(f"{count} right Tversky submissions on {os.cpu_count()} processors: {large[1]:.1f} s")
     print(f"processor time of each, everything counted: {1000 * each:.0f} ms")
     print(f"processor time of each further one:         {1000 * further:.0f} ms")
-    print(f"peak memory of the largest process: {large[2] / 1024:.0f} MB, {memory:.1f} kB a further one")
-    print(f"plain pytest, a process for each:           {1000 * alone:.0f} ms, {alone / each:.0f} times")
+    print(
+        f"peak memory of the largest process: {large[2] / 1024:.0f} MB, {memory:.1f} kB a further one"
+    )
+    print(
+        f"plain pytest, a process for each:           {1000 * alone:.0f} ms, {alone / each:.0f} times"
+    )
 
 
 if __name__ == "__main__":

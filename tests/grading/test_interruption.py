@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,13 +32,17 @@ def submissions(tmp_path: Path) -> Path:
     for number in range(SIZE):
         source = f"import time\ntime.sleep(0.05)\n# {number}"
         hand_in(tmp_path / "in", f"student{number:02}", notebook(DEFINITION, source))
+    for name in ("exercises", "solutions"):  # a course of its own: that of the checkout may change
+        shutil.copytree(ROOT / name, tmp_path / name)
     return tmp_path / "in"
 
 
 def start(submissions: Path, out: Path, *options: str) -> subprocess.Popen[bytes]:
     line = [*COMMAND, str(submissions), "--out", str(out), *options, *EXTRA]
     with (submissions.parent / "told").open("ab") as told:
-        return subprocess.Popen(line, cwd=ROOT, env=ENVIRONMENT, stdout=told, stderr=told)
+        return subprocess.Popen(
+            line, cwd=submissions.parent, env=ENVIRONMENT, stdout=told, stderr=told
+        )
 
 
 def told(submissions: Path) -> str:

@@ -39,6 +39,8 @@ def main() -> None:
     if not setup["alone"]:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _prctl(PR_SET_DUMPABLE, 0)
+    # A package installed in place is found by a finder of its own, past the one that stands for it.
+    sys.meta_path[:] = [f for f in sys.meta_path if "__editable__" not in _module_of(f)]
     shell = _shell()
     _warm()
     gc.collect()
@@ -58,6 +60,10 @@ def main() -> None:
         status = _clear(child, setup["alone"])
         clean = _empty(setup["folders"])
         control.sendall(json.dumps({"status": status, "clean": clean}).encode() + b"\n")
+
+
+def _module_of(thing: Any) -> str:
+    return str(getattr(thing, "__module__", ""))
 
 
 def _prctl(option: int, value: int) -> None:
