@@ -50,16 +50,10 @@ SWAPS |= {new: old for old, new in SWAPS.items()} | {"relu": "abs", "softplus": 
 
 
 # Nothing that costs time and tells a failure no better: no plugins, no rewritten assertions.
-OPTIONS = ["-x", "-q", "--assert=plain", "--tb=no", "--disable-plugin-autoload"]
-OPTIONS += [
-    "-p",
-    "no:unraisableexception",
-    "-p",
-    "no:threadexception",
-    "-p",
-    "no:doctest",
-    "-o",
-    "addopts=--import-mode=importlib",
+OPTIONS = [
+    *("-x", "-q", "--assert=plain", "--tb=no", "--disable-plugin-autoload"),
+    *("-p", "no:unraisableexception", "-p", "no:threadexception", "-p", "no:doctest"),
+    *("-o", "addopts=--import-mode=importlib"),
 ]
 
 
@@ -155,12 +149,9 @@ class OnlyThisModule:
         def concerns(item: pytest.Item) -> bool:
             parameters = getattr(item, "callspec", None)
             given = parameters.params.values() if parameters else ()
-            shared = item.path.name == "test_every_loss.py"
-            return not shared or any(value is row for value in given for row in rows)
+            return any(value is row for value in given for row in rows)
 
-        items[:] = sorted(
-            filter(concerns, items), key=lambda i: i.path.name == "test_every_loss.py"
-        )
+        items[:] = filter(concerns, items)
 
 
 def survives(module: str, code: str | None, limit: float, quiet: bool = True) -> bool:
@@ -190,9 +181,10 @@ def run_tests(module: str, code: str | None, limit: float, quiet: bool) -> int:
 
     SourceFileLoader.get_code = get_code
     folder = ROOT / "tests/losses"
-    files = [*sorted(folder.glob(f"test_{module}*.py")), folder / "test_every_loss.py"]
-    arguments = [*OPTIONS, *map(str, files)]
-    return int(pytest.main(arguments, plugins=[OnlyThisModule(module)]))
+    own = map(str, sorted(folder.glob(f"test_{module}*.py")))
+    shared = str(folder / "test_every_loss.py")  # takes longer to collect: only for what is left
+    failed = pytest.main([*OPTIONS, *own])
+    return int(failed or pytest.main([*OPTIONS, shared], plugins=[OnlyThisModule(module)]))
 
 
 def explained(module: str) -> set[str]:
