@@ -103,14 +103,15 @@ class _Slopes:
     def at(
         cls, value: Callable[[], float], here: float, point: Tensor, index: int, step: float
     ) -> "_Slopes":
-        """At the border of its domain, where one side raises or is not finite, from the other."""
+        """At the border of its domain, where one side raises, from the other; NaN if both do."""
         elements = point.view(-1)
         start = elements[index].item()
 
         def moved(distance: float) -> tuple[float, float]:
             elements[index] = start + distance
             try:
-                return elements[index].item() - start, value()
+                found = value()
+                return elements[index].item() - start, math.inf if math.isnan(found) else found
             except (ValueError, RuntimeError):
                 return distance, math.nan
             finally:
@@ -150,12 +151,12 @@ class InputCheck:
     error: float
     """The largest relative error away from kinks."""
     verdict: str
-    """"agrees", "kink", "wrong", "not finite" or "float32"."""
+    """"agrees", "kink", "fixed", "wrong", "not finite" or "float32"."""
     reason: str
 
     @property
     def ok(self) -> bool:
-        return self.verdict in ("agrees", "kink")
+        return self.verdict in ("agrees", "kink", "fixed")
 
 
 @dataclass(frozen=True)
@@ -361,9 +362,12 @@ def _check(
     error = torch.tensor(errors, dtype=torch.float64)
     wrong = ~(error <= _tolerance(narrowed))
     verdict, reason = "agrees", ""
-    if not math.isfinite(here) or not (autograd.isfinite() & found.isfinite()).all():
+    if not math.isfinite(here) or not (autograd.isfinite().all() and not found.isinf().any()):
         verdict = "not finite"
-        reason = _why_not_finite(here, autograd, found)
+        reason = _why_not_finite(here, autograd)
+    elif found.isnan().all():
+        verdict = "fixed"
+        reason = "not checked: the loss refuses every other value of this input"
     elif wrong.any():
         verdict = "wrong"
         reason = _why_wrong(autograd, found, wrong, gradient is None, own)
@@ -426,7 +430,7 @@ def _tolerance(narrowed: bool) -> float:
     return 1e-2 if narrowed else TOLERANCE
 
 
-def _why_not_finite(here: float, autograd: Tensor, found: Tensor) -> str:
+def _why_not_finite(here: float, autograd: Tensor) -> str:
     if not math.isfinite(here):
         return f"the loss is {here} here: look for log(0), exp of a large number, 0/0"
     if not autograd.isfinite().all():

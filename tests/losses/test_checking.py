@@ -7,6 +7,7 @@ import warnings
 import matplotlib as mpl
 import pytest
 import torch
+from losses.tables import CASES
 from scipy import integrate, stats
 from torch import nn
 from torch.testing import assert_close
@@ -226,6 +227,26 @@ def test_a_branch_that_is_not_visited_is_not_checked():
     assert verdicts(report) == ["wrong", "wrong"]
     assert "1 of 6 gradients" in report.inputs[0].reason
     assert "one branch or one term is at fault" in report.inputs[0].reason
+
+
+def test_an_input_that_cannot_be_moved_is_not_called_wrong():
+    logits, target = PRED, torch.tensor([0.0, 1, 1, 0, 1, 0])
+    report = check_gradients(cl.BinaryFocalLoss(), logits, target)
+    assert verdicts(report) == ["agrees", "fixed"]
+    assert report.ok
+    assert "refuses every other value" in str(report)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [c for c in CASES if not c.name.endswith(("vgg", "patches"))],
+    ids=lambda case: case.name,
+)
+def test_every_loss_of_the_package_agrees_unless_part_of_it_is_detached(case):
+    report = check_gradients(case.loss(), *case.draw())
+    assert report.ok == case.gradcheck
+    if not case.gradcheck:
+        assert "detach" in str(report)
 
 
 # ---------------------------------------------------------------- check_gradients: kinks
