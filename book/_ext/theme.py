@@ -55,6 +55,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("course_machinery", machinery, "env")
     register_plugin("pybtex.style.formatting", "course", CourseStyle)
     app.add_css_file("course.css")
+    app.add_js_file("print.js", loading_method="defer")
     app.add_config_value(
         "comments_config", {}, "env"
     )  # Jupyter Book sets it, and we load no comments

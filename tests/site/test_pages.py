@@ -212,3 +212,14 @@ def test_stepper_by_keyboard(site: Path, watched: Watched) -> None:
     assert label.inner_text().split() == ["β", "=", "16"]
     assert page.locator("figure.stepper path.on").count() == 2
     assert watched.complaints == []
+
+
+def test_paper_is_light_whatever_the_screen_shows(site: Path, watched: Watched) -> None:
+    page = watched.page
+    watched.open((site / "book" / "glossary.html").as_uri())
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_selector("html[data-theme=dark]")
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert page.locator("html").get_attribute("data-theme") == "dark"
