@@ -293,3 +293,18 @@ def test_best_variance_is_the_mean_squared_error():
     v = ((y - mean) ** 2).mean().requires_grad_()
     cl.GaussianNLLLoss()(mean, v.expand_as(y), y).backward()
     assert abs(v.grad.item()) < 1e-12
+
+
+def test_half_precision_differences_are_not_rounded_before_their_mean():
+    pred, target = torch.randn(2, 21, generator=torch.Generator().manual_seed(3)).bfloat16()
+    exact = (pred.float() - target.float()).abs().mean().bfloat16()
+    assert (pred - target).abs().mean() != exact
+    assert cl.L1Loss()(pred, target) == exact
+
+
+def test_gaussian_nll_names_its_mean():
+    one, two, none = torch.ones(1), torch.ones(2), torch.ones(0)
+    with pytest.raises(ValueError, match=r"got mean \(2,\), variance \(1,\)"):
+        cl.GaussianNLLLoss()(two, one, one)
+    with pytest.raises(ValueError, match="mean is empty"):
+        cl.GaussianNLLLoss()(none, none, none)
