@@ -160,7 +160,7 @@ def probabilities(cure: str = "did you forget a sigmoid?", **tensors: Tensor) ->
         _tensor(name, tensor)
         if _hidden(tensor) or tensor.numel() == 0:
             continue
-        low, high = (extreme.item() for extreme in torch.aminmax(tensor.detach()))
+        low, high = tensor.detach().amin().item(), tensor.detach().amax().item()
         if not (low >= 0 and high <= 1):
             advice = "find where the NaN began" if math.isnan(low) else cure
             raise ValueError(

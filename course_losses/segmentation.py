@@ -46,10 +46,11 @@ class OverlapLoss(Loss):
         probabilities("divide an 8-bit image by 255; class indices want another loss", target=mask)
         rows = len(probs) if self.over == "example" else 1
         p, t = probs.reshape(rows, -1), mask.reshape(rows, -1)
-        agree = (p * t).sum(1)
+        both = p * t
+        agree = both.sum(1)
         disagree = p.sum(1) + t.sum(1) - 2 * agree
-        with torch.no_grad():  # the difference of sums keeps no digits of a nearly perfect mask
-            exact = torch.addcmul(p, p, t, value=-2).add_(t).sum(1)
+        # The difference of sums keeps no digits of a nearly perfect mask; this sum does.
+        exact = both.detach().mul_(-2).add_(p.detach()).add_(t.detach()).sum(1)
         disagree = exact + (disagree - disagree.detach())
         shape = (rows,) if self.over == "example" else ()
         return agree.reshape(shape), disagree.reshape(shape)

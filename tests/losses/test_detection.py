@@ -267,6 +267,16 @@ def test_every_scale_gives_one_answer_in_float32(loss, side):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+def test_a_tiny_box_beside_a_huge_one(loss):
+    tiny = rows((0, 0, 1e-15, 2e-15), dtype=torch.float32)
+    huge = rows((0, 0, 1e15, 2e15), dtype=torch.float32)
+    # IoU 0, the huge box is the one around both, half its diagonal lies between the centres.
+    expected = 1.25 if loss in (cl.DIoULoss, cl.CIoULoss) else 1.0
+    for pair in [(tiny, huge), (huge, tiny)]:
+        assert_close(loss()(*pair), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_small_box_far_from_the_origin(loss):
     corner = torch.tensor([1000.0, 500.0])
     pred = torch.cat([corner, corner + 2**-10])[None]
