@@ -131,8 +131,8 @@ def described(source: str, code: str) -> Mutant:
     ).get_opcodes():
         if tag != "equal":
             line = i + 1
-            old = " ".join(map(str.strip, source.splitlines()[i:j]))
-            new = " ".join(map(str.strip, code.splitlines()[k:m]))
+            old = " ".join(" ".join(source.splitlines()[i:j]).split())
+            new = " ".join(" ".join(code.splitlines()[k:m]).split())
     return Mutant(code, line, old, new)
 
 

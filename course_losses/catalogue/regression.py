@@ -156,8 +156,7 @@ CARDS = [
         r"\text{ else } \delta(|r| - \tfrac12\delta)",
         domain="any real numbers",
         range=("0", "inf"),
-        minimiser="the constant around which errors clipped to ±delta cancel, "
-        "between median and mean",
+        minimiser="the constant around which errors clipped to ±delta cancel",
         convex=True,
         gradient_bound="delta",
         activation="none",
