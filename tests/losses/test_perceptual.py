@@ -296,6 +296,28 @@ def test_precision_of_picture_and_network_may_differ():
     assert_close(cl.PerceptualLoss(vgg().float())(pred, target), exact, rtol=1e-4, atol=0)
 
 
+def test_half_precision_overflows_nowhere_inside():
+    identity = nn.Sequential(nn.Identity())
+    bright, black = torch.full((1, 1, 1, 1), 300.0).half(), torch.zeros(1, 1, 1, 1).half()
+    # 300² is beyond float16, half of it is not.
+    loss = cl.PerceptualLoss(identity, ("0",), weights=[0.5])(bright, black)
+    assert_close(loss, torch.tensor(45000.0).half(), rtol=0, atol=0)
+    gram = cl.gram_matrix(torch.tensor([[[300.0, 0.0, 0.0, 0.0]]]).half())
+    assert_close(gram, torch.tensor([[[22500.0]]]).half(), rtol=0, atol=0)
+    style = cl.StyleLoss(identity, ("0",), weights=[1e-4])
+    loss = style(torch.full((1, 1, 1, 1), 100.0).half(), black)
+    assert_close(loss, torch.tensor(1e4).half(), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_autocast_leaves_the_network_in_float32(loss):
+    pred, target = (x.float() for x in pictures())
+    criterion = loss(vgg().float())
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = criterion(pred, target)
+    assert_close(inside, criterion(pred, target), rtol=0, atol=0)
+
+
 def test_descent_on_the_picture_brings_it_nearer():
     x, target = (p[:, :1] for p in pictures())
     criterion = cl.PerceptualLoss(cl.patch_features().double(), ("relu1", "relu2"))
