@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .notebook import solution_names
-from .rubric import Case, Criterion, Mistake
+from .rubric import Case, Criterion, Mistake, RubricError
 from .student import StudentError, here
 
 
@@ -45,7 +45,11 @@ class Drawn:
     def __init__(self, seed: int, solution: Path, mistakes: Sequence[Mistake]) -> None:
         self.seed, self.mistakes = seed, mistakes
         with default_dtype():
-            self.solution = solution_names(solution)
+            try:
+                self.solution = solution_names(solution)
+            except Exception as error:
+                told = f"{solution} does not run: {type(error).__name__}: {error}"
+                raise RubricError(told) from error
             self._dtype = torch.get_default_dtype()
         self._asked: dict[str, list[Asked]] = {}
 

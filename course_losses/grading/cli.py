@@ -23,16 +23,22 @@ from .records import Records
 from .release import release as release_exercise
 from .report import Report, number
 from .roster import Roster, RosterError, read_roster
+from .rubric import RubricError
 from .run import BusyError, Run, locked, points
 from .sandbox import Limits, bubblewrap_fault
-from .session import RubricError
 from .slot import Slot
 from .submissions import Submission, collect, exercise_name
 
 if TYPE_CHECKING:
     from .cluster import Cluster
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, rich_markup_mode=None)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    help=__doc__,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,
+)
 console = Console(highlight=False)
 FORMATS: dict[str, Callable[[Gradebook, Path], None]] = {
     "csv": export.grades_csv,
@@ -109,6 +115,8 @@ def grade(
     formats = _formats(format)
     students = _roster(roster)
     known = exercises(private=rubric.resolve() if rubric else None)
+    if rubric:
+        _own_rubrics(rubric, list(known))
     if exercise is not None and exercise not in known:
         raise typer.BadParameter(f"no exercise is called {exercise!r}: {', '.join(known)}")
     grid = _grid(cluster) if cluster else None
@@ -142,6 +150,7 @@ def grade(
                 {name: points(known[name]) for name in sorted(wanted)},
                 overrides,
                 students,
+                f"Cases drawn from seed {run.seed}; sandbox: {fault or 'bubblewrap'}.",
             )
             for name in dict.fromkeys(["csv", *formats]):
                 FORMATS[name](book, out)
@@ -203,7 +212,17 @@ def _summary(book: Gradebook, ignored: int, out: Path) -> None:
     console.print(table)
     if ignored:
         console.print(f"{ignored} other files are listed in {escape(str(out / 'ignored.csv'))}.")
+    console.print(escape(book.source))
     console.print(f"Grades: {escape(str(out / 'grades.csv'))}")
+
+
+def _own_rubrics(folder: Path, known: Sequence[str]) -> None:
+    names = [path.stem.removeprefix("test_") for path in sorted(folder.glob("test_*.py"))]
+    if not names:
+        raise typer.BadParameter(f"{folder} holds no test_NAME.py of {', '.join(known)}")
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise typer.BadParameter(f"{folder}: no exercise is called {', '.join(unknown)}")
 
 
 def _grid(address: str) -> Cluster:

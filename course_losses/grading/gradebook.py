@@ -57,6 +57,7 @@ class Gradebook:
         points: the points of each exercise that the run graded.
         overrides: scores set by hand, by student and exercise.
         roster: the class; who is on it and handed in nothing gets a row.
+        source: the seed of the cases and the sandbox in force, for the reports.
     """
 
     submissions: Sequence[Submission]
@@ -64,6 +65,7 @@ class Gradebook:
     points: dict[str, float]
     overrides: dict[tuple[str, str], Override]
     roster: Roster | None = None
+    source: str = ""
 
     def __iter__(self) -> Iterator[Row]:
         for submission in sorted(self.submissions, key=lambda s: (s.folder, s.exercise)):

@@ -59,5 +59,6 @@ def pages(book: Gradebook, out: Path) -> None:
         write(out / place, feedback.render(row=row, outcome=row.outcome))
         part = parts.setdefault(row.exercise, Overview(row.exercise, row.outcome.max_score))
         part.add(place, row)
-    overview = TEMPLATES.get_template("overview.html")
-    write(out / "index.html", overview.render(parts=[parts[name] for name in sorted(parts)]))
+    exercises = [parts[name] for name in sorted(parts)]
+    overview = TEMPLATES.get_template("overview.html").render(book=book, parts=exercises)
+    write(out / "index.html", overview)

@@ -1,7 +1,8 @@
 """The learner's pack, derived from the solution: the notebook with its gaps, the public cases.
 
-In a solution notebook, lines between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` become a gap, and
-a cell tagged ``solution`` is left out. A cell tagged ``ungraded`` is for reading and trying; the
+In a solution notebook, lines between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` become a gap; where
+``# GIVEN`` stands between them, the comments below it become the code that the learner gets, to
+repair. A cell tagged ``solution`` is left out. A cell tagged ``ungraded`` is for reading and trying; the
 grader skips it while its text is as released.
 """
 
@@ -17,7 +18,9 @@ from .exercise import Exercise
 from .session import Session
 
 PUBLIC_SEED = 0
-GAP = re.compile(r"^([ \t]*)# BEGIN SOLUTION\n.*?^[ \t]*# END SOLUTION$", re.DOTALL | re.MULTILINE)
+GAP = re.compile(
+    r"^([ \t]*)# BEGIN SOLUTION\n(.*?)^[ \t]*# END SOLUTION$", re.DOTALL | re.MULTILINE
+)
 
 
 def release(exercise: Exercise) -> list[Path]:
@@ -39,13 +42,21 @@ def learners_notebook(exercise: Exercise) -> str:
         if marks != ["BEGIN", "END"] * (len(marks) // 2):
             told = f"a solution mark without its partner in cell {cell.id}"
             raise ValueError(f"{exercise.solution}: {told}")
-        cell.source = GAP.sub(r"\1...  # write your code here", cell.source)
+        cell.source = GAP.sub(_left, cell.source)
         if cell.cell_type == "code":
             known = before.get(cell.id)
             kept = known if known is not None and known.source == cell.source else None
             cell.outputs = kept.outputs if kept is not None else []
             cell.execution_count = kept.execution_count if kept is not None else None
     return str(nbformat.writes(notebook)) + "\n"  # type: ignore[no-untyped-call]
+
+
+def _left(gap: re.Match[str]) -> str:
+    indent, lines = gap.groups()
+    _, mark, given = lines.partition(f"{indent}# GIVEN\n")
+    if not mark:
+        return f"{indent}...  # write your code here"
+    return re.sub(rf"^{indent}# ?", indent, given.removesuffix("\n"), flags=re.MULTILINE)
 
 
 def public_cases(exercise: Exercise) -> str:

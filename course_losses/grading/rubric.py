@@ -20,6 +20,10 @@ from torch import nn
 from .student import Student
 
 
+class RubricError(Exception):
+    """The rubric or the solution is at fault, not the learner."""
+
+
 class Case(SimpleNamespace):
     """The inputs of one question, by name."""
 

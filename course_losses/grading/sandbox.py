@@ -83,7 +83,8 @@ class Sandbox:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self._room = Path(tempfile.mkdtemp(prefix="course-losses-"))
+        _sweep()
+        self._room = Path(tempfile.mkdtemp(prefix=f"course-losses-{os.getpid()}-"))
         self._room.chmod(0o755)
         _furnish(self._room, self.modules)
         self._work = "/w" if self.wrapped else str(self._room / "w")
@@ -266,6 +267,17 @@ def _environment(work: str) -> dict[str, str]:
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
     places = {"HOME": work, "TMPDIR": work, "PATH": "/usr/bin:/bin", "MPLCONFIGDIR": work}
     return {"LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", **threads, **places}
+
+
+def _sweep() -> None:
+    """Removes the rooms of grading processes that were killed."""
+    for room in Path(tempfile.gettempdir()).glob("course-losses-[0-9]*-*"):
+        try:
+            os.kill(int(room.name.split("-")[2]), 0)
+        except ProcessLookupError:
+            shutil.rmtree(room, ignore_errors=True)
+        except (OSError, ValueError):
+            continue
 
 
 def _furnish(room: Path, modules: Sequence[str]) -> None:

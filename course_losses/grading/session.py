@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from _pytest.runner import runtestprotocol
 
 from .answers import Answers
 from .judge import FAILED, Judge, Verdict
-from .rubric import Criterion, Mistake
+from .rubric import Criterion, Mistake, RubricError
 from .student import Student, borrowed, defined
 
 UNUSED = ("cacheprovider", "capture", "doctest", "faulthandler", "junitxml", "logging", "terminal")
@@ -23,10 +24,6 @@ UNUSED = ("cacheprovider", "capture", "doctest", "faulthandler", "junitxml", "lo
 
 class UndefinedError(Exception):
     """There is nothing to judge; the message names what is missing."""
-
-
-class RubricError(Exception):
-    """The rubric itself is at fault, not the learner."""
 
 
 class Session:
@@ -46,11 +43,17 @@ class Session:
             config = _prepareconfig(arguments, [self])
         self._config = config
         config._do_configure()
-        session = pytest.Session.from_config(config)
-        config.hook.pytest_sessionstart(session=session)
-        config.hook.pytest_collection(session=session)
-        self._items = session.items
-        self._check(files)
+        try:
+            session = pytest.Session.from_config(config)
+            config.hook.pytest_sessionstart(session=session)
+            config.hook.pytest_collection(session=session)
+            self._items = session.items
+            self._check(files)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            _forget(files)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -67,10 +70,17 @@ class Session:
                 raise RubricError(f"{item.nodeid} is no criterion: decorate it with @criterion")
         if not self._items or not hasattr(self._modules()[0], "NEEDS"):
             raise RubricError(f"{files[0]} needs NEEDS, the names a notebook defines, and criteria")
-        names = [criterion.name for criterion in self.criteria]
+        names = [line.name for line in self.criteria]
+        names += [mistake.name for mistake in self.mistakes]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise RubricError(f"two criteria are called {', '.join(twice)}")
+            raise RubricError(f"two criteria or mistakes are called {', '.join(twice)}")
+        for number, criterion in enumerate(self.criteria):
+            if criterion.after and criterion.after not in names[:number]:
+                raise RubricError(f"{criterion.name}: no criterion before it is {criterion.after}")
+        for mistake in self.mistakes:
+            if mistake.target not in self.needs:
+                raise RubricError(f"{mistake.name}: {mistake.target} is not among NEEDS")
 
     def _modules(self) -> list[ModuleType]:
         return list(dict.fromkeys(item.module for item in self._items))  # type: ignore[attr-defined]
@@ -126,6 +136,14 @@ class Session:
 
     def close(self) -> None:
         self._config._ensure_unconfigure()
+
+
+def _forget(files: Sequence[Path]) -> None:
+    """Makes the next rubric of the same name be read, not be taken for this one."""
+    paths = {str(file) for file in files}
+    for name, module in list(sys.modules.items()):
+        if vars(module).get("__file__") in paths:
+            del sys.modules[name]
 
 
 @contextmanager

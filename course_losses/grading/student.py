@@ -6,6 +6,7 @@ A rubric writes ``student.TverskyLoss(alpha=0.3)(pred, target)``; each call beco
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -17,6 +18,7 @@ from .sandboxed.host import Host
 from .sandboxed.wire import Reference, WireError, pack, unpack
 
 LEARNERS = "the learner's code"
+_source = functools.cache(inspect.getsource)
 
 
 class Ask(Protocol):
@@ -130,8 +132,19 @@ def beside(student: Student, function: Callable[..., Any], /, *args: Any, **kwar
     Its source is sent, so it may use ``torch``, ``nn`` and what it imports itself. What it returns
     is data, or stays there as an object that later calls can use.
     """
-    source = inspect.getsource(function)
+    source = _source(function)
     return student._link.ask("beside", source, function.__name__, *args, **kwargs)
+
+
+def fixture(student: Student, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Remote:
+    """A module that a self-contained ``function`` of the rubric builds beside the learner's.
+
+    It is built in float64 and then given the notebook's dtype, so that a seed means the same
+    weights for everyone.
+    """
+    source = inspect.getsource(function)
+    built: Remote = student._link.ask("fixture", source, function.__name__, *args, **kwargs)
+    return built
 
 
 def numbers(value: Any) -> Tensor:

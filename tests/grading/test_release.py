@@ -38,8 +38,30 @@ def test_the_learners_pack_holds_no_solution(exercise: Exercise) -> None:
 
 
 def _gaps(source: str) -> list[str]:
-    parts = source.split("# BEGIN SOLUTION")[1:]
-    return [line.strip() for part in parts for line in part.split("# END SOLUTION")[0].splitlines()]
+    """What is written between the marks, but for the lines that the learner is given."""
+    lines = []
+    for part in source.split("# BEGIN SOLUTION")[1:]:
+        written, _, given = part.split("# END SOLUTION")[0].partition("# GIVEN")
+        known = {line.strip().removeprefix("#").strip() for line in given.splitlines()}
+        lines += [line.strip() for line in written.splitlines() if line.strip() not in known]
+    return lines
+
+
+def test_given_code_stands_where_the_repair_stood(tmp_path: Path) -> None:
+    cell = (
+        "def f(x):\n    # BEGIN SOLUTION\n    y = 2 * x\n    return y\n    # GIVEN\n    # if x:\n"
+    )
+    cell += "    #     return x\n    #\n    # return 0  # why?\n    # END SOLUTION\n\nprint(f(1))"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell, id="f")])
+    folder = tmp_path / "exercises" / "f"
+    folder.mkdir(parents=True)
+    (folder / "test_f.py").touch()
+    exercise = Exercise(folder)
+    exercise.solution.parent.mkdir()
+    nbformat.write(notebook, exercise.solution)
+    released = nbformat.reads(learners_notebook(exercise), as_version=4).cells[0].source
+    given = "    if x:\n        return x\n    \n    return 0  # why?\n"
+    assert released == f"def f(x):\n{given}\nprint(f(1))"
 
 
 def test_release_writes_once_and_keeps_outputs(tmp_path: Path) -> None:

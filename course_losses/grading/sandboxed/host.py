@@ -79,6 +79,16 @@ class Host:
         exec(textwrap.dedent(source), namespace)
         return namespace[name](*args, **kwargs)
 
+    def fixture(self, source: str, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """Builds a module of the rubric's: a seed means the same weights in every dtype."""
+        dtype = torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(torch.float64)
+            module = self.beside(source, name, *args, **kwargs)
+        finally:
+            torch.set_default_dtype(dtype)
+        return module.to(dtype)
+
     def _keep(self, value: Any) -> int:
         self.objects.append(value)
         return len(self.objects) - 1
