@@ -1,8 +1,8 @@
 """The learner's pack, derived from the solution: the notebook with its gaps, the public cases.
 
-In a solution notebook, lines between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` become a gap; where
-``# GIVEN`` stands between them, the comments below it become the code that the learner gets, to
-repair. A cell tagged ``solution`` is left out. A cell tagged ``ungraded`` is for reading and trying; the
+In a solution notebook, lines between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` become a gap;
+where ``# GIVEN`` stands between them, the comments below it become code that the learner repairs.
+A cell tagged ``solution`` is left out. A cell tagged ``ungraded`` is for reading and trying; the
 grader skips it while its text is as released.
 """
 
