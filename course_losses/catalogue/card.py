@@ -57,13 +57,13 @@ class LossCard:
     gradient_bound: str
     """The largest slope of one example's loss in one number of the prediction."""
     activation: str
-    """A key of :data:`ACTIVATIONS`; one for each prediction, if there are several."""
+    """A key of ``ACTIVATIONS``; one for each prediction, if there are several."""
     torch: str | None
     """The same loss in torch, over the names of the inputs; None where torch has none."""
     use: str
     avoid: str
     failure: Callable[[], bool]
-    """A known failure: told by its docstring, true when it happens as told."""
+    """A known failure, told by its docstring; true when it happens as told."""
     inputs: Callable[[Generator, float], Inputs]
     """Valid inputs whose predictions are off by about the second argument."""
     problem: Callable[[Any, Generator], Problem]
