@@ -519,3 +519,15 @@ def test_a_second_softmax_puts_a_floor_under_cross_entropy():
 )
 def test_defaults(written):
     assert repr(getattr(cl, written.partition("(")[0])()) == written
+
+
+@pytest.mark.parametrize("index", [-1000, -(2**63), 255])
+def test_any_integer_may_mark_what_to_ignore(index):
+    logits, target = torch.randn(3, 4), torch.tensor([1, index, 2])
+    kept = cl.CrossEntropyLoss()(logits[[0, 2]], target[[0, 2]])
+    assert_close(cl.CrossEntropyLoss(ignore_index=index)(logits, target), kept)
+
+
+def test_what_no_target_can_hold_marks_nothing():
+    with pytest.raises(ValueError, match="ignore_index must be at least -9223372036854775808"):
+        cl.CrossEntropyLoss(ignore_index=-(2**63) - 1)

@@ -283,3 +283,13 @@ def test_reconstruction_of_extreme_logits(logit):
     loss.backward()
     assert_close(loss, torch.tensor(1e4))
     assert_close(decoded.grad, torch.tensor([[0.0, 1.0] if logit > 0 else [-1.0, 0.0]]))
+
+
+@pytest.mark.parametrize("reconstruction", ["bernoulli", "gaussian"])
+def test_terms_in_half_precision_are_computed_in_float32(reconstruction):
+    generator = torch.Generator().manual_seed(0)
+    decoded, x, mean, log_variance = torch.rand(4, 3, 50, generator=generator).bfloat16()
+    loss = cl.VAELoss(reconstruction=reconstruction)
+    exact = loss.terms(decoded.float(), x.float(), mean.float(), log_variance.float())
+    for term, expected in zip(loss.terms(decoded, x, mean, log_variance), exact, strict=True):
+        assert_close(term, expected.bfloat16(), rtol=0, atol=0)
