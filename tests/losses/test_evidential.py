@@ -374,7 +374,7 @@ def test_nig_head_splits_the_last_dimension_whatever_comes_before():
 
 
 def test_one_negative_evidence_among_others_is_found():
-    with pytest.raises(ValueError, match="got -0.5"):
+    with pytest.raises(ValueError, match=r"got -0\.5"):
         cl.EvidentialLogLoss()(torch.tensor([[3.0, -0.5, 1.0]]), torch.tensor([0]))
 
 
