@@ -1,13 +1,17 @@
 """Every stored output was written by `make notebooks` and can be trusted and read."""
 
+import base64
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from PIL import Image, ImageChops, ImageStat
 
-from tools.notebooks import FOLDERS, ROOT, faults, main, notebooks, read, tidied
+from tools.notebooks import FOLDERS, ROOT, faults, lighter, main, notebooks, read, tidied
 
 STORED = list(notebooks(folder for name in FOLDERS if (folder := ROOT / name).is_dir()))
 FIRST = (
@@ -139,6 +143,38 @@ def test_ids_stay_or_follow_from_the_source() -> None:
     del nb.cells[2]["id"]
     assert [cell.id for cell in tidied(nb).cells] == ["readable", "72fce594", "72fce5944"]
     assert "ids" not in str(faults(nb))
+
+
+def as_png(image: Image.Image) -> str:
+    packed = io.BytesIO()
+    image.save(packed, "PNG")
+    return base64.b64encode(packed.getvalue()).decode()
+
+
+def over_white(png: str) -> Image.Image:
+    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def test_drawings_are_stored_lighter_and_look_the_same() -> None:
+    figure, axes = plt.subplots()
+    axes.plot([0, 1, 2], [0, 1, 0.5], label="a line")
+    axes.legend()
+    packed = io.BytesIO()
+    figure.savefig(packed, transparent=True)
+    plt.close(figure)
+    drawing = base64.b64encode(packed.getvalue()).decode()
+    stored = lighter(drawing)
+    assert len(stored) < 0.6 * len(drawing)
+    difference = ImageChops.difference(over_white(drawing), over_white(stored))
+    assert max(ImageStat.Stat(difference).mean) < 0.5
+    assert lighter(stored) == stored
+
+
+def test_photographs_keep_their_colours() -> None:
+    across, down = Image.linear_gradient("L"), Image.linear_gradient("L").rotate(90)
+    photograph = as_png(Image.merge("RGB", [across, down, Image.radial_gradient("L")]))
+    assert lighter(photograph) == photograph
 
 
 @pytest.fixture

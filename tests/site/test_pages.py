@@ -1,8 +1,12 @@
 """Every page of the book in a real browser, from disk and from a server, with the network cut."""
 
+import gzip
+import re
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
@@ -167,6 +171,36 @@ def test_pages_from_a_server(site: Path, served: str, watched: Watched) -> None:
         problems = [*watched.complaints, *mathematics(watched.page)]
         found += [f"{path.relative_to(site)}: {problem}" for problem in problems]
     assert not found, "\n".join(found)
+
+
+def test_every_link_leads_somewhere(site: Path) -> None:
+    """Pages, downloads, pictures, scripts and anchors, all of them relative."""
+    texts = {path: path.read_text(encoding="utf-8") for path in site.rglob("*.html")}
+    anchors = {path: set(re.findall(r'\bid="([^"]+)"', text)) for path, text in texts.items()}
+    dead = []
+    for path in pages(site):
+        for link in set(re.findall(r'\b(?:href|src)="([^"]*)"', texts[path])):
+            parts = urlsplit(unescape(link))
+            if parts.scheme in {"http", "https", "mailto", "data"}:
+                continue
+            target = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            fragment = unquote(parts.fragment)
+            if not target.is_file() or (
+                fragment and target in anchors and fragment not in anchors[target]
+            ):
+                dead.append(f"{path.relative_to(site)}: {link}")
+    assert dead == []
+
+
+def test_a_chapter_weighs_less_than_a_megabyte_with_all_that_it_loads(
+    site: Path, watched: Watched
+) -> None:
+    loaded: set[str] = set()
+    watched.page.on("requestfinished", lambda request: loaded.add(request.url))
+    watched.open((site / "book" / "regression.html").as_uri())
+    files = [Path(unquote(urlsplit(url).path)) for url in loaded if url.startswith("file:")]
+    assert len(files) > 10
+    assert sum(len(gzip.compress(file.read_bytes())) for file in files) < 1_000_000
 
 
 def test_search_by_keyboard_from_disk(site: Path, watched: Watched) -> None:
