@@ -1,0 +1,79 @@
+"""The command works for an ordinary user as for root, and the process limit binds both."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from grading.conftest import ENABLE, ROOT, notebook
+from grading.test_run import hand_in, table
+from grading.variants.tversky import DEFINITION
+
+from course_losses.grading.sandbox import bubblewrap_fault
+
+BOMB = """
+import os, time
+forks = 0
+try:
+    while forks < 200:
+        if os.fork() == 0:
+            time.sleep(1000)
+        forks += 1
+finally:
+    raise Exception(f"{forks} forks as user {os.getuid()}")
+"""
+# A closed home is opened, in a mount namespace of this process alone, for the interpreter in it.
+OPENED = """
+set -e
+if [ -n "$PRIVATE" ]; then
+    mkdir -p "$ROOM$REAL"
+    mount --bind "$REAL" "$ROOM$REAL"
+    mount --rbind "$ROOM$PRIVATE" "$PRIVATE"
+fi
+exec setpriv --reuid=12345 --regid=12345 --clear-groups "$@"
+"""
+
+
+def private_part(path: Path) -> str:
+    """The outermost folder above ``path`` that others may not enter."""
+    closed = [p for p in reversed(path.parents) if not p.stat().st_mode & 0o001]
+    return str(closed[0]) if closed else ""
+
+
+@pytest.mark.parametrize("user", ["this user", "an ordinary user"])
+def test_every_user_can_grade(tmp_path: Path, user: str) -> None:
+    if bubblewrap_fault():
+        pytest.skip(ENABLE)
+    prefix: list[str] = []
+    here = os.environ | {"OMP_NUM_THREADS": "1", "TERM": "dumb", "HOME": str(tmp_path)}
+    if user == "an ordinary user" and os.geteuid() == 0:
+        if not (shutil.which("unshare") and shutil.which("setpriv")):
+            pytest.skip("grading as an ordinary user (to enable: sudo apt install util-linux)")
+        real = Path(sys.base_prefix).resolve()
+        here |= {"REAL": str(real), "PRIVATE": private_part(real), "ROOM": str(tmp_path / "room")}
+        prefix = ["unshare", "--mount", "bash", "-c", OPENED, "bash"]
+    hand_in(tmp_path / "in", "anna", notebook(DEFINITION))
+    hand_in(tmp_path / "in", "bomb", notebook(BOMB))
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out").chmod(0o777)
+    command = Path(sys.executable).parent / "course-losses"
+    told = subprocess.run(
+        [*prefix, str(command), "grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        env=here,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    anna, bomb = table(tmp_path / "out" / "grades.csv")
+    assert (anna["status"], anna["score"]) == ("graded", "10")
+    found = re.search(r"(\d+) forks as user (\d+)", bomb["detail"])
+    assert found is not None, bomb["detail"]
+    assert int(found[1]) < 64
+    assert found[2] != "0"
