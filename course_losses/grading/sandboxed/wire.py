@@ -31,6 +31,7 @@ DTYPES = {
     "uint8": torch.uint8,
     "bool": torch.bool,
 }
+PLAIN = (str, int, float, bool, type(None))
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -105,7 +106,9 @@ def _tree(value: Any, parts: list[bytes], keep: Callable[[Any], int] | None, dep
     if isinstance(value, torch.Tensor):
         return _tensor(value, parts)
     if isinstance(value, dict):
-        items = islice(dict.items(value), MAX_ITEMS)
+        items = list(islice(dict.items(value), MAX_ITEMS))
+        if not all(isinstance(key, PLAIN) for key, _ in items):
+            raise WireError("a mapping's keys are neither texts nor numbers")
         return {"dict": [[_tree(part, parts, keep, depth + 1) for part in pair] for pair in items]}
     if isinstance(value, (list, tuple)):
         return [_tree(item, parts, keep, depth + 1) for item in islice(value, MAX_ITEMS)]
@@ -166,7 +169,7 @@ class _Reader:
             return self.tensor(DTYPES[tree["tensor"]], tree["shape"], tree["grad"] is True)
         if "dict" in tree:
             pairs = [(key, self.value(item, depth + 1)) for key, item in tree["dict"]]
-            if not all(isinstance(key, (str, int, float, bool, type(None))) for key, _ in pairs):
+            if not all(isinstance(key, PLAIN) for key, _ in pairs):
                 raise WireError("a mapping whose keys are not plain")
             return dict(pairs)
         number, path = tree["ref"], tree["path"]
