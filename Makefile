@@ -18,7 +18,7 @@ serve: book
 	$(RUN) http.server 8000 --bind localhost --directory _build/html
 
 test: $(VENV)/works lint types book
-	$(RUN) pytest --quiet --nbval -n 2 --dist loadfile book exercises solutions
+	$(RUN) pytest --quiet --nbval -n 2 --dist loadfile --ignore-glob='*.py' book exercises solutions
 	$(RUN) pytest --quiet -n 2 --dist loadfile
 
 lint: $(VENV)/works
