@@ -151,6 +151,14 @@ def test_cross_entropy_and_dice_is_what_it_says(reduction):
     assert_close(cl.CrossEntropyDiceLoss(0.2, 3, 0.7, reduction)(logits, target), expected)
 
 
+def test_cross_entropy_and_dice_by_default_share_alike_with_a_smooth_of_one():
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [0.5, 0.0]], dtype=torch.float64)
+    target = torch.tensor([0, 1, 1])
+    dice = naive_multi_class(logits, target, 1.0, -100).mean()
+    expected = (F.cross_entropy(logits, target) + dice) / 2
+    assert_close(cl.CrossEntropyDiceLoss()(logits, target), expected)
+
+
 # ---------------------------------------------------------------- identities
 
 
