@@ -531,3 +531,14 @@ def test_any_integer_may_mark_what_to_ignore(index):
 def test_what_no_target_can_hold_marks_nothing():
     with pytest.raises(ValueError, match="ignore_index must be at least -9223372036854775808"):
         cl.CrossEntropyLoss(ignore_index=-(2**63) - 1)
+
+
+def test_a_positive_weight_of_size_one_serves_a_whole_dimension():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 2, 3, generator=generator)
+    target = torch.randint(2, (5, 2, 3), generator=generator).float()
+    weight = torch.tensor([[2.0], [5.0]])
+    expected = cl.BCEWithLogitsLoss(weight.expand(2, 3).contiguous())(logits, target)
+    assert_close(cl.BCEWithLogitsLoss(weight)(logits, target), expected)
+    with pytest.raises(ValueError, match=r"got shape \(2, 2\)"):
+        cl.BCEWithLogitsLoss(torch.ones(2, 2))(logits, target)
