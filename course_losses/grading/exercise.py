@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .rubric import RubricError
+
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -55,6 +57,8 @@ class Exercise:
 
     def fingerprint(self) -> str:
         """Changes when what decides a mark changes: the rubrics or the solution."""
+        if not self.solution.is_file():
+            raise RubricError(f"{self.name} cannot be graded without {self.solution}")
         digest = hashlib.sha256()
         for path in (*self.rubrics, self.solution):
             content = path.read_bytes()

@@ -16,6 +16,7 @@ from .text import printable
 
 # What ends the student's process, and so the judging.
 OVER = (TimeoutError, EOFError, ConnectionError, WireError)
+FIRST = "; the first gives"
 PASSED, FAILED, UNTRIED, WAITING = "passed", "failed", "not attempted", "not judged yet"
 
 
@@ -98,7 +99,7 @@ class Judge:
                 return FAILED, mistake.diagnosis
         answer, question = wrong[0]
         parted = difference(answer, question.right, tolerance)
-        return FAILED, f"{len(wrong)} of {len(asked)} cases are wrong; the first gives {parted}."
+        return FAILED, f"{len(wrong)} of {len(asked)} cases are wrong{FIRST} {parted}."
 
     def _raised(self, error: StudentError) -> tuple[str, str]:
         if error.kind == "NotImplementedError":

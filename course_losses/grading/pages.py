@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .gradebook import Gradebook, Row
-from .judge import PASSED
+from .judge import FIRST, PASSED
 from .records import write
 from .report import TEMPLATES
 from .similar import Similar
@@ -37,7 +37,7 @@ class Overview:
             for verdict in outcome.verdicts:
                 found = self.missed.setdefault(verdict["title"], Counter())
                 if verdict["outcome"] != PASSED:
-                    found[verdict["diagnosis"]] += 1
+                    found[verdict["diagnosis"].partition(FIRST)[0]] += 1
 
     @property
     def mean(self) -> float:

@@ -104,10 +104,12 @@ class Run:
         self.records, self.exercises, self.jobs = records, exercises, jobs
         self.engine = engine or LOCAL
         self.wrapped, self.limits, self.seed = wrapped, limits, records.seed()
-        self.rubrics = {name: exercise.fingerprint() for name, exercise in exercises.items()}
+        self.rubrics: dict[str, str] = {}
 
     def grade(self, submissions: Sequence[Submission]) -> Iterator[Submission]:
         """Yields each submission once its record is on disk."""
+        for name in sorted({submission.exercise for submission in submissions}):
+            self.rubrics[name] = self.exercises[name].fingerprint()
         waiting = iter(sorted(submissions, key=lambda submission: submission.exercise))
         pending: dict[Future[Outcome], Task] = {}
         while True:
