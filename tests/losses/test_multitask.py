@@ -277,3 +277,16 @@ def test_losses_may_come_as_one_tensor():
     other.update(torch.stack(losses), shared)
     assert_close(one.weights, other.weights)
     assert_close(one(losses), other(torch.stack(losses)))
+
+
+def test_gradnorm_defaults_are_the_documented_ones():
+    balancer = cl.GradNorm(2)
+    assert (balancer.alpha, balancer.lr) == (1.5, 0.025)
+
+
+def test_gradnorm_refuses_a_loss_that_falls_below_zero():
+    shared = nn.Parameter(torch.ones(1))
+    balancer = cl.GradNorm(2)
+    balancer.update([shared.sum(), 2 * shared.sum()], shared)
+    with pytest.raises(ValueError, match=r"must not be negative, got \[-0.5, 1.0\]"):
+        balancer.update([-0.5 * shared.sum(), shared.sum()], shared)
