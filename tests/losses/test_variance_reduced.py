@@ -250,3 +250,9 @@ def test_large_offsets_do_not_cost_digits():
     shifted = layer_of([[1.0], [0.5]], [[0.1], [0.2]], ([8192.0] * 2, [1e-6] * 2)).float()
     h, y = torch.ones(1, 1), torch.tensor([1])
     assert_close(cl.CrossEntropyLossVR()(h, shifted, y), cl.CrossEntropyLossVR()(h, plain, y))
+
+
+def test_the_wanted_shape_is_that_of_one_sample():
+    layer = cl.BayesianLinear(3, 2)
+    with pytest.raises(ValueError, match=r"target must have shape \(4, 2\), .* got \(4,\)"):
+        cl.MSELossVR()(torch.zeros(5, 4, 3), layer, torch.zeros(4))
