@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from grading.conftest import ENABLE, ROOT, notebook
+from grading.test_isolation import HOSTILE
 from grading.test_run import hand_in, table
 from grading.variants.tversky import DEFINITION
 
@@ -57,6 +58,8 @@ def test_every_user_can_grade(tmp_path: Path, user: str) -> None:
         prefix = ["unshare", "--mount", "bash", "-c", OPENED, "bash"]
     hand_in(tmp_path / "in", "anna", notebook(DEFINITION))
     hand_in(tmp_path / "in", "bomb", notebook(BOMB))
+    spies = [HOSTILE[name] for name in HOSTILE if "process 1" in name and "kill" not in name]
+    hand_in(tmp_path / "in", "spy", notebook(*spies))
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     (tmp_path / "out").mkdir()
@@ -71,7 +74,9 @@ def test_every_user_can_grade(tmp_path: Path, user: str) -> None:
         check=False,
     )
     assert told.returncode == 0, told.stdout + told.stderr
-    anna, bomb = table(tmp_path / "out" / "grades.csv")
+    anna, bomb, spy = table(tmp_path / "out" / "grades.csv")
+    assert "LEAK" not in spy["detail"]
+    assert spy["status"] == "error"
     assert (anna["status"], anna["score"]) == ("graded", "10")
     found = re.search(r"(\d+) forks as user (\d+)", bomb["detail"])
     assert found is not None, bomb["detail"]
