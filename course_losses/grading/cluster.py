@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -105,7 +106,7 @@ def grade_kit(kit: Kit, content: bytes | InvalidNotebookError) -> Outcome:
 @cache
 def _unpacked(kit: Kit) -> Setup:
     atexit.register(close_slots)
-    room = tempfile.TemporaryDirectory(prefix="course-losses-kit-")
+    room = tempfile.TemporaryDirectory(prefix=f"course-losses-{os.getpid()}-kit-")
     atexit.register(room.cleanup)
     root = Path(room.name)
     exercise = Exercise(
