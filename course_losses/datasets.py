@@ -14,6 +14,7 @@ OBJECTS = ("car", "lorry", "pedestrian")
 """The classes of the object, in the order of their numbers."""
 
 WIDTHS, HEIGHTS = (1.8, 2.5, 0.7), (1.5, 3.4, 1.8)  # of the objects, metres
+PAINT = ((0.35, 0.5, 0.25), (0.4, 0.4, 0.42), (0.55, 0.7, 0.9), (0.5, 0.3, 0.3))  # of the regions
 CAMERA, FAR = 1.5, 40.0  # metres above the road; what is farther away counts as this far
 ROAD = 3.0  # metres from its middle to its edge
 
@@ -49,9 +50,10 @@ def driving_scenes(
     whole("side", side, least=16)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return low + (high - low) * torch.rand(count, *(shape or (1, 1)), generator=generator)
+        size = (count, *(shape or (1, 1)))
+        return low + (high - low) * torch.rand(size, generator=generator, dtype=torch.float64)
 
-    places = (torch.arange(side) + 0.5) / side
+    places = (torch.arange(side, dtype=torch.float64) + 0.5) / side
     row, column = places.reshape(-1, 1), places
     horizon, vanishing = uniform(0.3, 0.45), uniform(0.35, 0.65)
     below = (row - horizon).clamp(min=CAMERA / FAR)
@@ -63,18 +65,19 @@ def driving_scenes(
 
     kind = torch.randint(len(OBJECTS), (count,), generator=generator)
     distance = uniform(4.0, 12.0)
-    width = torch.tensor(WIDTHS)[kind].reshape(-1, 1, 1) / distance
-    height = torch.tensor(HEIGHTS)[kind].reshape(-1, 1, 1) / distance
+    width = torch.tensor(WIDTHS, dtype=torch.float64)[kind].reshape(-1, 1, 1) / distance
+    height = torch.tensor(HEIGHTS, dtype=torch.float64)[kind].reshape(-1, 1, 1) / distance
     foot = horizon + CAMERA / distance
     middle = vanishing + uniform(-1.5, 1.5) / distance
     inside = ((column - middle).abs() < width / 2) & (row < foot) & (row > foot - height)
     segmentation = torch.where(inside, 3, segmentation)
     depth = torch.where(inside, distance, depth)
 
-    paint = torch.tensor([[0.35, 0.5, 0.25], [0.4, 0.4, 0.42], [0.55, 0.7, 0.9], [0.5, 0.3, 0.3]])
+    paint = torch.tensor(PAINT, dtype=torch.float64)
     colours = paint + uniform(-0.2, 0.2, len(REGIONS), 3)
     picture = colours[torch.arange(count).reshape(-1, 1, 1), segmentation].permute(0, 3, 1, 2)
     grain = uniform(-0.1, 0.1, 3, side, side)
     pictures = (picture * uniform(0.6, 1.1, 1, 1, 1) + grain).clamp(0, 1)
-    targets = {"segmentation": segmentation, "depth": depth.unsqueeze(1), "detection": kind}
-    return pictures, targets
+    kept = torch.get_default_dtype()
+    far = depth.unsqueeze(1).to(kept)
+    return pictures.to(kept), {"segmentation": segmentation, "depth": far, "detection": kind}

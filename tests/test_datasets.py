@@ -96,3 +96,16 @@ def test_objects_have_their_proportions():
 def test_too_small(arguments, message):
     with pytest.raises(ValueError, match=message):
         driving_scenes(*arguments)
+
+
+def test_the_scenes_do_not_depend_on_the_default_dtype():
+    x, targets = scenes()
+    try:
+        torch.set_default_dtype(torch.float64)
+        wide, wide_targets = scenes()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert wide.dtype == torch.float64
+    torch.testing.assert_close(wide.float(), x)
+    assert torch.equal(wide_targets["segmentation"], targets["segmentation"])
+    assert torch.equal(wide_targets["detection"], targets["detection"])

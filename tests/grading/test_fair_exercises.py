@@ -5,12 +5,12 @@ from types import ModuleType
 
 import pytest
 from grading.conftest import EXERCISES, LIMITS, SEED, notebook
-from grading.variants import perceptual
+from grading.variants import balancing, perceptual
 
 from course_losses.grading.sandbox import bubblewrap_fault
 from course_losses.grading.slot import Slot
 
-VARIANTS: dict[str, ModuleType] = {"perceptual": perceptual}
+VARIANTS: dict[str, ModuleType] = {"perceptual": perceptual, "balancing": balancing}
 
 
 @pytest.fixture(scope="module")
