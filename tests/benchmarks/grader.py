@@ -2,8 +2,8 @@
 
     python tests/benchmarks/grader.py [SUBMISSIONS]
 
-The grader's whole run is counted, every process of it. Beside it, in the same minutes, each of a few
-submissions gets a pytest process of its own that runs its cells and asks the same questions.
+The grader's whole run is counted, every process of it. Beside it, in the same minutes, each of a
+few submissions gets a pytest process of its own that runs its cells and asks the same questions.
 """
 
 import csv
@@ -85,12 +85,8 @@ def main(count: int) -> None:
     print(f"{count} right Tversky submissions on {os.cpu_count()} processors: {large[1]:.1f} s")
     print(f"processor time of each, everything counted: {1000 * each:.0f} ms")
     print(f"processor time of each further one:         {1000 * further:.0f} ms")
-    print(
-        f"peak memory of the largest process: {large[2] / 1024:.0f} MB, {memory:.1f} kB a further one"
-    )
-    print(
-        f"plain pytest, a process for each:           {1000 * alone:.0f} ms, {alone / each:.0f} times"
-    )
+    print(f"peak memory of the largest process: {large[2] / 1024:.0f} MB, {memory:.1f} kB a further")
+    print(f"plain pytest, a process for each: {1000 * alone:.0f} ms, {alone / each:.0f} times as much")
 
 
 if __name__ == "__main__":
