@@ -85,8 +85,10 @@ def main(count: int) -> None:
     print(f"{count} right Tversky submissions on {os.cpu_count()} processors: {large[1]:.1f} s")
     print(f"processor time of each, everything counted: {1000 * each:.0f} ms")
     print(f"processor time of each further one:         {1000 * further:.0f} ms")
-    print(f"peak memory of the largest process: {large[2] / 1024:.0f} MB, {memory:.1f} kB a further")
-    print(f"plain pytest, a process for each: {1000 * alone:.0f} ms, {alone / each:.0f} times as much")
+    print(f"peak memory of the largest process: {large[2] / 1024:.0f} MB")
+    print(f"memory of each further one:         {memory:.1f} kB")
+    print(f"plain pytest, a process for each:   {1000 * alone:.0f} ms")
+    print(f"which is {alone / each:.0f} times as much")
 
 
 if __name__ == "__main__":
