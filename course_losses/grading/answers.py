@@ -174,7 +174,7 @@ def difference(answer: Any, right: Any, tolerance: float) -> str:
         )
     if isinstance(right, dict) and isinstance(answer, dict):
         if answer.keys() != right.keys():
-            return f"the keys {sorted(map(str, answer))} instead of {sorted(map(str, right))}"
+            return f"others than the keys {sorted(map(str, right))}"
         keys = [key for key in right if not same(answer[key], right[key], tolerance)]
         return (
             f"{keys[0]}: {difference(answer[keys[0]], right[keys[0]], tolerance)}" if keys else ""
@@ -184,6 +184,8 @@ def difference(answer: Any, right: Any, tolerance: float) -> str:
 
 def _numbers(answer: Any, right: Any) -> str:
     a, b = torch.as_tensor(answer), torch.as_tensor(right)
+    if a.numel() == 0 and b.numel() > 0:
+        return "a result without any number"
     if a.shape != b.shape and a.numel() != b.numel():
         return f"a result of shape {tuple(a.shape)} instead of {tuple(b.shape)}"
     if not bool(torch.isfinite(a).all()):
@@ -199,7 +201,9 @@ def _shown(value: Any) -> str:
         return "nothing"
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
-    return repr(value)[:80]
+    if value is None or isinstance(value, (bool, int, float)):
+        return repr(value)[:20]
+    return "a list" if isinstance(value, (list, tuple, dict)) else "a text or another object"
 
 
 def _numeric(value: Any) -> bool:

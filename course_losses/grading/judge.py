@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +18,8 @@ from .text import printable
 
 # What ends the student's process, and so the judging.
 OVER = (TimeoutError, EOFError, ConnectionError, WireError)
+KNOWN = {name for name, kind in vars(builtins).items() if isinstance(kind, type)}
+PLACE = re.compile(r"cell [0-9]{1,4}, line [0-9]{1,4}")
 FIRST = "; the first gives"
 PASSED, FAILED, UNTRIED, WAITING = "passed", "failed", "not attempted", "not judged yet"
 
@@ -78,7 +82,10 @@ class Judge:
             if _nothing(answer) and not _nothing(question.right):
                 return UNTRIED, "Not attempted yet: nothing is returned."
             answers.append(answer)
-        return self._compared(criterion, asked, answers)
+        try:
+            return self._compared(criterion, asked, answers)
+        except Exception as error:  # a number beyond every dtype, say
+            return FAILED, f"What comes back cannot be compared ({type(error).__name__})."
 
     def _compared(
         self, criterion: Criterion, asked: Sequence[Asked], answers: Sequence[Any]
@@ -104,10 +111,12 @@ class Judge:
     def _raised(self, error: StudentError) -> tuple[str, str]:
         if error.kind == "NotImplementedError":
             return UNTRIED, "Not attempted yet: NotImplementedError is raised."
-        where = f" in {error.place}" if error.place else ""
-        # Once hidden inputs are out, a message may carry them back: only its type is told.
-        told = f": {error.text}" if self.answers.public and error.text else "."
-        return FAILED, printable(f"{error.kind} was raised{where}{told}")
+        # Once hidden inputs are out, any text may carry them back: only known names are told.
+        public = self.answers.public
+        kind = error.kind if public or error.kind in KNOWN else "An exception of its own kind"
+        where = f" in {error.place}" if PLACE.fullmatch(error.place) else ""
+        told = f": {error.text}" if public and error.text else "."
+        return FAILED, printable(f"{kind} was raised{where}{told}")
 
 
 def _nothing(answer: Any) -> bool:

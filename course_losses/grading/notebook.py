@@ -52,7 +52,8 @@ def code_cells(content: bytes) -> list[Cell]:
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if cells is None and isinstance(notebook, dict):  # format 3 and older
         sheets = notebook.get("worksheets")
-        cells = sheets[0].get("cells") if isinstance(sheets, list) and sheets else None
+        cells = sheets[0] if isinstance(sheets, list) and sheets else None
+        cells = cells.get("cells") if isinstance(cells, dict) else None
     if not isinstance(cells, list):
         raise InvalidNotebookError("the file is not a notebook (no cells)")
     return [_cell(cell) for cell in cells if _is_code(cell)]
@@ -69,7 +70,9 @@ def _cell(cell: dict[str, Any]) -> Cell:
         raise InvalidNotebookError("the file is not a notebook (a cell's source is no text)")
     metadata = cell.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, dict) else []
-    return Cell("".join(lines), [str(tag) for tag in tags] if isinstance(tags, list) else [])
+    return Cell(
+        "".join(lines), [t for t in tags if isinstance(t, str)] if isinstance(tags, list) else []
+    )
 
 
 def solution_names(path: Path) -> dict[str, Any]:

@@ -130,7 +130,7 @@ class Sandbox:
             self._process.wait()
         self._process = None
         self._errors.close()
-        shutil.rmtree(self._room, ignore_errors=True)
+        _remove(self._room)
 
     @contextmanager
     def job(self, cells: Sequence[tuple[int, str]], limits: Limits) -> Iterator[Job]:
@@ -146,8 +146,13 @@ class Sandbox:
         running = True
         processes = MAX_PROCESSES if self.wrapped else MAX_PROCESSES + _running()
         message = {"limits": _rlimits(limits, processes), "folder": self._work}
-        socket.send_fds(self._control, [json.dumps(message).encode()], [inside.fileno()])
-        inside.close()
+        try:
+            socket.send_fds(self._control, [json.dumps(message).encode()], [inside.fileno()])
+        except OSError as error:
+            outside.close()
+            raise SandboxError(f"the sandbox is gone: {error.strerror}") from None
+        finally:
+            inside.close()
 
         def ask(frame: bytes) -> bytes:
             send(outside, frame, deadline)
@@ -202,14 +207,13 @@ def _checked(errors: Any) -> list[dict[str, Any]]:
     """What the cells raised, as the notebook's process tells it."""
     if not isinstance(errors, list) or not all(isinstance(error, dict) for error in errors):
         raise WireError("a malformed list of errors")
-    return [
-        {
-            "cell": int(e.get("cell", 0)),
-            "type": str(e.get("type"))[:100],
-            "text": str(e.get("text"))[:500],
-        }
-        for e in errors[:50]
-    ]
+    parts = [(e.get("cell"), e.get("type"), e.get("text")) for e in errors[:50]]
+    if not all(
+        type(cell) is int and isinstance(kind, str) and isinstance(text, str)
+        for cell, kind, text in parts
+    ):
+        raise WireError("a malformed error")
+    return [{"cell": cell, "type": kind[:100], "text": text[:500]} for cell, kind, text in parts]
 
 
 def _cause(status: int | None, limits: Limits) -> tuple[str, str]:
@@ -218,8 +222,15 @@ def _cause(status: int | None, limits: Limits) -> tuple[str, str]:
         number = os.WTERMSIG(status)
         if number == signal.SIGXCPU:
             return "timeout", f"used more than {limits.timeout:g} s of processor time"
-        return "killed", f"the notebook's process died: {signal.Signals(number).name}"
+        return "killed", f"the notebook's process died: {_named(number)}"
     return "killed", "the notebook's process ended itself"
+
+
+def _named(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most real-time signals have no name
+        return f"signal {number}"
 
 
 def _rlimits(limits: Limits, processes: int) -> dict[str, int]:
@@ -275,9 +286,15 @@ def _sweep() -> None:
         try:
             os.kill(int(room.name.split("-")[2]), 0)
         except ProcessLookupError:
-            shutil.rmtree(room, ignore_errors=True)
-        except (OSError, ValueError):
+            _remove(room)
+        except (OSError, ValueError, OverflowError):
             continue
+
+
+def _remove(room: Path) -> None:
+    """Deletes a room, however deep its folders are and whatever their modes."""
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+        subprocess.run([*command, str(room)], stderr=subprocess.DEVNULL, check=False)
 
 
 def _furnish(room: Path, modules: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
-MAX_SOURCE = 100_000
+MAX_SOURCE = 30_000
 ALIKE = 0.9
 LEAST = 6
 
@@ -17,9 +17,13 @@ LEAST = 6
 def shape(sources: Sequence[str]) -> list[str]:
     """The statements of a notebook as short hashes, with names, comments and layout left out."""
     found: list[str] = []
+    left = MAX_SOURCE
     for source in sources:
+        left -= len(source)
+        if left < 0:  # nested statements cost the square of their depth
+            break
         try:
-            tree = ast.parse(source[:MAX_SOURCE])
+            tree = ast.parse(source)
             found += [_hash(node) for node in ast.walk(tree) if _counts(node)]
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue

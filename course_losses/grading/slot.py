@@ -13,6 +13,7 @@ from .answers import Answers, Drawn, Stored
 from .exercise import Exercise
 from .judge import FAILED, UNTRIED, Verdict
 from .notebook import Cell, InvalidNotebookError, code_cells
+from .rubric import RubricError
 from .sandbox import EndedError, Limits, Sandbox, SandboxError
 from .session import Session, UndefinedError
 from .similar import shape
@@ -75,6 +76,13 @@ class Slot:
             except SandboxError as error:
                 self.sandbox.stop()
                 trouble = str(error)
+            except RubricError:
+                raise
+            except Exception as error:  # one notebook must not end the others' grading
+                self.sandbox.stop()
+                return self._without_marks(
+                    KILLED, f"the grader could not judge it ({type(error).__name__})"
+                )
         return self._without_marks(KILLED, f"twice the sandbox did not survive it ({trouble})")
 
     def refuse(self, fault: InvalidNotebookError) -> Outcome:

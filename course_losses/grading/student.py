@@ -43,7 +43,9 @@ class Link:
         self._count += 1
         question = {"id": self._count, "op": op, "args": list(args), "kwargs": kwargs}
         reply = unpack(self._ask(pack(question)))
-        if not isinstance(reply, list) or len(reply) != 3 or reply[0] != self._count:
+        if not isinstance(reply, list) or len(reply) != 3:
+            raise WireError("a malformed reply")
+        if type(reply[0]) is not int or reply[0] != self._count:
             raise WireError("a reply to a question that was not asked")
         _, value, raised = reply
         if raised is not None:

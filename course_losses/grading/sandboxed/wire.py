@@ -69,7 +69,7 @@ def receive(sock: socket.socket, deadline: Deadline | None = None) -> bytes:
     head = _exactly(sock, HEAD.size, deadline)
     text, raw = HEAD.unpack(head)
     if text > MAX_JSON or raw > MAX_BYTES:
-        raise WireError(f"a frame of {text} + {raw} bytes is too large")
+        raise WireError("a frame is too large")
     return head + _exactly(sock, text + raw, deadline)
 
 
@@ -100,7 +100,8 @@ def _tree(value: Any, parts: list[bytes], keep: Callable[[Any], int] | None, dep
     if value is None or isinstance(value, (bool, int, float)):
         return value if value is None or type(value) in (bool, int, float) else float(value)
     if isinstance(value, str):
-        return str(value)[:MAX_TEXT].encode("utf-8", "replace").decode()
+        text = str(value) if keep is None else str(value)[:MAX_TEXT]
+        return text.encode("utf-8", "replace").decode()
     if isinstance(value, Reference):
         return {"ref": value.number, "path": list(value.path)}
     if isinstance(value, torch.Tensor):

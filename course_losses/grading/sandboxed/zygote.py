@@ -5,6 +5,7 @@ notebook could trace it and rewrite it for the next), and it runs nothing of a n
 """
 
 import ctypes
+import errno
 import gc
 import json
 import os
@@ -12,6 +13,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import sys
 import time
 from pathlib import Path
@@ -24,7 +26,9 @@ from traitlets.config import Config
 from . import wire
 from .host import Host, describe
 
-PR_SET_DUMPABLE, PR_SET_CHILD_SUBREAPER = 4, 36
+PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 22, 36, 38
+# By machine: its number in the kernel, and its first and last system call on keyrings.
+KEYRINGS = {"x86_64": (0xC000003E, 248, 250), "aarch64": (0xC00000B7, 217, 219)}
 
 
 def main() -> None:
@@ -39,6 +43,8 @@ def main() -> None:
     if not setup["alone"]:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _prctl(PR_SET_DUMPABLE, 0)
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)  # what a notebook starts stays its own user's, and can be killed
+    _forbid_keyrings()
     # A package installed in place is found by a finder of its own, past the one that stands for it.
     sys.meta_path[:] = [f for f in sys.meta_path if "__editable__" not in _module_of(f)]
     shell = _shell()
@@ -46,6 +52,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     control.sendall(b"{}\n")
+    untouched = _settings()
     while True:
         message, handles, _, _ = socket.recv_fds(control, 1 << 16, 1)
         if not message:
@@ -58,8 +65,18 @@ def main() -> None:
         os.close(handles[0])
         control.recv(1)  # the trusted side says when the job is over
         status = _clear(child, setup["alone"])
-        clean = _empty(setup["folders"])
+        clean = _settings() == untouched and _empty(setup["folders"])
         control.sendall(json.dumps({"status": status, "clean": clean}).encode() + b"\n")
+
+
+def _settings() -> list[Any]:
+    """What a notebook of the same user could change about this process, and so about the next."""
+    names = sorted(name for name in dir(resource) if name.startswith("RLIMIT_"))
+    limits: list[Any] = [resource.getrlimit(getattr(resource, name)) for name in names]
+    priority = os.getpriority(os.PRIO_PROCESS, 0)
+    if sys.platform != "linux":
+        return [limits, priority]
+    return [limits, priority, os.sched_getscheduler(0), os.sched_getaffinity(0)]
 
 
 def _module_of(thing: Any) -> str:
@@ -69,6 +86,31 @@ def _module_of(thing: Any) -> str:
 def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _forbid_keyrings() -> None:
+    """The kernel keeps a user's keys when its processes are gone, for the next notebook to read.
+
+    A filter of system calls, as eight instructions: (code, where to go if true, if false, value).
+    """
+    if os.uname().machine not in KEYRINGS or sys.platform != "linux":
+        return
+    machine, first, last = KEYRINGS[os.uname().machine]
+    load, equal, at_least, above, end = 0x20, 0x15, 0x35, 0x25, 0x06
+    steps = [
+        (load, 0, 0, 4),  # the machine that the call is for
+        (equal, 0, 5, machine),
+        (load, 0, 0, 0),  # the call
+        (at_least, 3, 0, 1 << 30),  # the same calls under other numbers
+        (at_least, 0, 1, first),
+        (above, 0, 1, last),
+        (end, 0, 0, 0x7FFF0000),  # let it pass
+        (end, 0, 0, 0x00050000 | errno.ENOSYS),
+    ]
+    code = b"".join(struct.pack("HBBI", *step) for step in steps)
+    filled = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("HP", len(steps), ctypes.addressof(filled))
+    ctypes.CDLL(None).prctl(PR_SET_SECCOMP, 2, ctypes.c_char_p(program), 0, 0)
 
 
 class Shell(InteractiveShell):
@@ -114,6 +156,7 @@ def _warm() -> None:
 def _job(shell: InteractiveShell, link: socket.socket, job: dict[str, Any]) -> NoReturn:
     """One notebook: its cells, then the questions about its names. Never returns."""
     try:
+        os.dup2(1, 2)  # the sandbox's own error log is a file: what one writes the next could read
         _limit(job["limits"])
         os.chdir(job["folder"])
         os.environ.update({"HOME": job["folder"], "TMPDIR": job["folder"]})
