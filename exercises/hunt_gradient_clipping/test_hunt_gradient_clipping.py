@@ -10,9 +10,9 @@ NEEDS = ["clip_gradients"]
 def clipped(clip, gradients, max_norm, as_generator=False):
     """What a clip leaves of these gradients; None stays None."""
     layers = []
-    for gradient in gradients:
-        layer = nn.Parameter(torch.zeros(3 if gradient is None else gradient.shape))  # noqa: F821
-        layer.grad = None if gradient is None else gradient.clone()
+    for given in gradients:
+        layer = nn.Parameter(torch.zeros(3 if given is None else given.shape))  # noqa: F821
+        layer.grad = None if given is None else given.clone()
         layers.append(layer)
     clip((layer for layer in layers) if as_generator else layers, max_norm)
     return [layer.grad for layer in layers]

@@ -86,7 +86,8 @@ def with_itself(z_a: Tensor, z_b: Tensor, temperature: float) -> Tensor:
     z = functional.normalize(torch.cat([z_a, z_b]), dim=1)
     scores = z @ z.T / temperature
     n = len(z_a)
-    positive = torch.cat([scores.diagonal(n), scores.diagonal(-n)])
+    rows = torch.arange(2 * n)
+    positive = scores[rows, rows.roll(n)]
     return (scores.logsumexp(1) - positive).mean()
 
 
@@ -159,7 +160,8 @@ def no_positive(right, z_a, z_b, temperature=0.5):
     z = functional.normalize(torch.cat([z_a, z_b]), dim=1)
     scores = z @ z.T / temperature
     hidden = torch.eye(n, dtype=torch.bool).repeat(2, 2)
-    positive = torch.cat([scores.diagonal(n), scores.diagonal(-n)])
+    rows = torch.arange(2 * n)
+    positive = scores[rows, rows.roll(n)]
     return (scores.masked_fill(hidden, -torch.inf).logsumexp(1) - positive).mean()
 
 
