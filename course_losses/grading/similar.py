@@ -7,7 +7,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 
 MAX_SOURCE = 30_000
 ALIKE = 0.9
@@ -61,7 +60,12 @@ class Similar:
             for student, shape in self.shapes.items()
         }
         told = {student: shape for student, shape in rare.items() if shape.total() >= LEAST}
-        for (one, first), (other, second) in combinations(told.items(), 2):
-            shared, union = (first & second).total(), (first | second).total()
-            if shared >= ALIKE * union:
-                yield one, other, shared
+        holders: dict[str, list[str]] = {}
+        for other, second in told.items():
+            for one in dict.fromkeys(one for part in second for one in holders.get(part, ())):
+                first = told[one]
+                shared, union = (first & second).total(), (first | second).total()
+                if shared >= ALIKE * union:
+                    yield one, other, shared
+            for part in second:
+                holders.setdefault(part, []).append(other)
