@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import re
+import time
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -24,6 +26,7 @@ from course_losses.grading.sandbox import Limits
 from course_losses.grading.similar import Similar, shape
 from course_losses.grading.slot import Outcome
 from course_losses.grading.submissions import Submission
+from course_losses.grading.text import harmless, slug
 
 EVIL = '=1+1 \x1b[31m\x00 <script>alert(1)</script> \ud800 & "quoted"\nnext line'
 FOLDERS = ["anna", "ben@example.org", "=cmd|'calc'!A0", "<b>bold</b>", "no\udcff"]
@@ -208,6 +211,18 @@ def test_scores_set_by_hand(book: Gradebook, tmp_path: Path) -> None:
     assert anna.detail == "set by hand to 8, from 10: late"
 
 
+NAMES = [
+    "a", "a ", " a", r"a\x20", "a\x85", os.fsdecode(b"a\x85"), r"a\x85", r"a\u0085", r"a\\x85",
+    "a\n", r"a\n", r"a\\n", " ", "  ", r"\x20", "a b", "a_b", slug("a b"), slug(slug("a b")),
+]  # fmt: skip
+
+
+def test_names_that_look_alike_share_neither_a_score_nor_a_page() -> None:
+    assert len({harmless(name) for name in NAMES}) == len(NAMES)
+    assert len({slug(name) for name in NAMES}) == len(NAMES)
+    assert all(harmless(name).isprintable() for name in NAMES)
+
+
 @pytest.mark.parametrize("line", ["anna,nonesuch,8,", "anna,tversky,eight,", "anna,tversky,nan,"])
 def test_an_override_that_makes_no_sense_is_refused(tmp_path: Path, line: str) -> None:
     path = tmp_path / "overrides.csv"
@@ -276,6 +291,15 @@ def test_renamed_copies_are_hinted_at_and_the_obvious_is_not() -> None:
     assert [pair[:2] for pair in similar.pairs()] == [("anna", "ben")]
     similar.add("dora", shape([SOURCE]))
     assert list(similar.pairs()) == []
+
+
+def test_pairs_are_looked_for_only_where_something_is_shared() -> None:
+    similar = Similar()
+    for number in range(4000):
+        similar.add(f"{number}", [f"{number % 3999} {line}" for line in range(10)])
+    start = time.process_time()
+    assert list(similar.pairs()) == [("0", "3999", 10)]
+    assert time.process_time() - start < 5
 
 
 @pytest.mark.parametrize("source", ["x =", "(" * 10_000, "-" * 90_000 + "1", "\0", "x\n" * 90_000])
