@@ -19,6 +19,9 @@ from .notebook import solution_names
 from .rubric import Case, Criterion, Mistake, RubricError
 from .student import StudentError, here
 
+# How far a hidden answer was missed, in words: no number that helps to work it back.
+OFF = ((0.01, "less than 1%"), (0.1, "less than 10%"), (0.5, "less than half"))
+
 
 @dataclass
 class Asked:
@@ -161,28 +164,29 @@ def same(answer: Any, right: Any, tolerance: float) -> bool:
     return type(answer) is type(right) and bool(answer == right)
 
 
-def difference(answer: Any, right: Any, tolerance: float) -> str:
-    """The first place where two answers part, in words."""
+def difference(answer: Any, right: Any, tolerance: float, public: bool) -> str:
+    """The first place where two answers part, in words; the right number only if ``public``."""
     if _numeric(answer) and _numeric(right):
-        return _numbers(answer, right)
+        return _numbers(answer, right, public)
     if isinstance(right, (list, tuple)) and isinstance(answer, (list, tuple)):
         if len(answer) != len(right):
             return f"{len(answer)} values instead of {len(right)}"
         pairs = list(zip(answer, right, strict=True))
         return next(
-            (difference(a, b, tolerance) for a, b in pairs if not same(a, b, tolerance)), ""
+            (difference(a, b, tolerance, public) for a, b in pairs if not same(a, b, tolerance)), ""
         )
     if isinstance(right, dict) and isinstance(answer, dict):
         if answer.keys() != right.keys():
             return f"others than the keys {sorted(map(str, right))}"
         keys = [key for key in right if not same(answer[key], right[key], tolerance)]
-        return (
-            f"{keys[0]}: {difference(answer[keys[0]], right[keys[0]], tolerance)}" if keys else ""
-        )
-    return f"{_shown(answer)} instead of {_shown(right)}"
+        told = [difference(answer[key], right[key], tolerance, public) for key in keys[:1]]
+        return f"{keys[0]}: {told[0]}" if told else ""
+    if type(answer) is type(right) and not public:
+        return "another value than the right one"
+    return f"{_shown(answer, public)} instead of {_shown(right, public)}"
 
 
-def _numbers(answer: Any, right: Any) -> str:
+def _numbers(answer: Any, right: Any, public: bool) -> str:
     a, b = torch.as_tensor(answer), torch.as_tensor(right)
     if a.numel() == 0 and b.numel() > 0:
         return "a result without any number"
@@ -190,19 +194,25 @@ def _numbers(answer: Any, right: Any) -> str:
         return f"a result of shape {tuple(a.shape)} instead of {tuple(b.shape)}"
     if not bool(torch.isfinite(a).all()):
         return "a result that is not finite"
+    a, b = _flat(a), _flat(b)
+    error = ((a - b).norm() / b.norm().clamp(min=1e-30)).item()
+    if public:
+        if b.numel() == 1:
+            return f"{a.item():.4g} instead of {b.item():.4g}"
+        return f"values that are off by {100 * error:.3g}%"
+    about = next((words for limit, words in OFF if error < limit), "half or more")
     if b.numel() == 1:
-        return f"{_flat(a).item():.4g} instead of {_flat(b).item():.4g}"
-    error = (_flat(a) - _flat(b)).norm() / _flat(b).norm().clamp(min=1e-30)
-    return f"values that are off by {100 * error.item():.3g}%"
+        return f"a value that is too {'large' if a > b else 'small'}, by {about}"
+    return f"values that are off by {about}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, public: bool) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, Tensor):
         return f"a tensor of shape {tuple(value.shape)}"
-    if value is None or isinstance(value, (bool, int, float)):
-        return repr(value)[:20]
+    if isinstance(value, (bool, int, float)):
+        return repr(value)[:20] if public else f"a {type(value).__name__}"
     return "a list" if isinstance(value, (list, tuple, dict)) else "a text or another object"
 
 

@@ -105,7 +105,7 @@ class Judge:
             ):
                 return FAILED, mistake.diagnosis
         answer, question = wrong[0]
-        parted = difference(answer, question.right, tolerance)
+        parted = difference(answer, question.right, tolerance, self.answers.public)
         return FAILED, f"{len(wrong)} of {len(asked)} cases are wrong{FIRST} {parted}."
 
     def _raised(self, error: StudentError) -> tuple[str, str]:

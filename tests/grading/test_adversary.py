@@ -1,12 +1,15 @@
 """Attacks that once ended a run, changed a neighbour's row, or carried hidden inputs away."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from grading.conftest import notebook
+import torch
+from grading.conftest import EXERCISES, notebook
 from grading.variants.tversky import DEFINITION
 
+from course_losses.grading.answers import Stored, difference
 from course_losses.grading.sandbox import Sandbox
 from course_losses.grading.similar import shape
 from course_losses.grading.slot import Outcome, Slot
@@ -139,3 +142,27 @@ def test_branches_nested_deep_cost_little() -> None:
     source = ("if 1:pass\n" + "elif 1:pass\n" * 100) * 20
     assert shape([source])
     assert shape([source] * 100) == shape([source])
+
+
+def test_the_right_answer_is_told_on_public_cases_only(
+    slot: Slot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = notebook(DEFINITION.replace("return 1 - ", "return 1.02 - "))
+    found = {v["name"]: v["diagnosis"] for v in slot.grade(wrong).verdicts}
+    one = found["test_one_image"]
+    assert (
+        one
+        == "3 of 3 cases are wrong; the first gives a value that is too large, by less than 10%."
+    )
+    assert not re.search(r"[0-9]\.[0-9]", "".join(found.values()))
+    monkeypatch.setattr(slot, "answers", Stored(EXERCISES["tversky"].cases))
+    told = {v["name"]: v["diagnosis"] for v in slot.grade(wrong).verdicts}["test_one_image"]
+    assert re.search(r"gives 0\.[0-9]+ instead of 0\.[0-9]+", told)
+
+
+@pytest.mark.parametrize("answer", [0.1, [0.1], {"a": 0.1}, None, "text", True, torch.rand(3)])
+@pytest.mark.parametrize("right", [0.4321, torch.tensor(0.4321), torch.tensor([0.4321] * 3)])
+def test_no_form_of_answer_draws_the_right_one_out(answer: object, right: object) -> None:
+    told = difference([answer], [right], 1e-4, public=False)
+    assert told
+    assert "0.43" not in told
