@@ -36,8 +36,8 @@ def driving_scenes(
 
     Shape:
         Result: pictures :math:`(N, 3, H, W)` in [0, 1], and the targets: ``segmentation``
-        :math:`(N, H, W)`, numbers of :data:`REGIONS`; ``depth`` :math:`(N, 1, H, W)` in metres, at
-        most 40; ``detection`` :math:`(N)`, the object's number in :data:`OBJECTS`.
+        :math:`(N, H, W)`, numbers of ``REGIONS``; ``depth`` :math:`(N, 1, H, W)` in metres, at
+        most 40; ``detection`` :math:`(N)`, the object's number in ``OBJECTS``.
 
     Raises:
         ValueError: ``count`` or ``side`` is too small.
