@@ -32,7 +32,8 @@ def printable(text: str) -> str:
 def cell(text: str) -> str:
     """Text that a spreadsheet takes for text: one line, no formula, nothing invisible."""
     shown = printable(text)
-    return f"'{shown}" if shown.lstrip()[:1] in ("=", "+", "-", "@") else shown
+    formula = shown.lstrip()[:1] in ("=", "+", "-", "@") and shown != "-"
+    return f"'{shown}" if formula else shown
 
 
 def slug(name: str) -> str:

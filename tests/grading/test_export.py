@@ -26,7 +26,7 @@ from course_losses.grading.sandbox import Limits
 from course_losses.grading.similar import Similar, shape
 from course_losses.grading.slot import Outcome
 from course_losses.grading.submissions import Submission
-from course_losses.grading.text import harmless, slug
+from course_losses.grading.text import cell, harmless, slug
 
 EVIL = '=1+1 \x1b[31m\x00 <script>alert(1)</script> \ud800 & "quoted"\nnext line'
 FOLDERS = ["anna", "ben@example.org", "=cmd|'calc'!A0", "<b>bold</b>", "no\udcff"]
@@ -305,3 +305,9 @@ def test_pairs_are_looked_for_only_where_something_is_shared() -> None:
 @pytest.mark.parametrize("source", ["x =", "(" * 10_000, "-" * 90_000 + "1", "\0", "x\n" * 90_000])
 def test_shapes_of_what_cannot_be_parsed(source: str) -> None:
     assert len(shape([source, "x = 1"])) <= 400
+
+
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@SUM(A1)", " =1", "--"])
+def test_a_formula_becomes_text_and_a_lone_dash_stays(formula: str) -> None:
+    assert cell(formula) == f"'{formula}"
+    assert cell("-") == "-"
