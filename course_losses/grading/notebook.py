@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 MAX_FILE = 20 << 20
+MAX_CODE = 1 << 20
+MAX_CELLS = 10_000
 
 
 class InvalidNotebookError(Exception):
@@ -56,7 +58,11 @@ def code_cells(content: bytes) -> list[Cell]:
         cells = cells.get("cells") if isinstance(cells, dict) else None
     if not isinstance(cells, list):
         raise InvalidNotebookError("the file is not a notebook (no cells)")
-    return [_cell(cell) for cell in cells if _is_code(cell)]
+    found = [_cell(cell) for cell in cells if _is_code(cell)]
+    if len(found) > MAX_CELLS or sum(len(cell.source) for cell in found) > MAX_CODE:
+        told = f"more than {MAX_CELLS} code cells or {MAX_CODE >> 20} million characters"
+        raise InvalidNotebookError(f"there is too much code to run ({told})")
+    return found
 
 
 def _is_code(cell: Any) -> bool:

@@ -166,3 +166,10 @@ def test_no_form_of_answer_draws_the_right_one_out(answer: object, right: object
     told = difference([answer], [right], 1e-4, public=False)
     assert told
     assert "0.43" not in told
+
+
+@pytest.mark.parametrize("sources", [["x = 1\n" * 200_000], ["x = 1"] * 10_001])
+def test_too_much_code_is_told(slot: Slot, sources: list[str]) -> None:
+    outcome = slot.grade(notebook(DEFINITION, *sources))
+    assert (outcome.status, outcome.score) == ("invalid", 0.0)
+    assert "too much code" in outcome.detail
