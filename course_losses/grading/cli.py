@@ -180,6 +180,9 @@ def release(
     for name in names or known:
         if name not in known:
             raise typer.BadParameter(f"no exercise is called {name!r}: {', '.join(known)}")
+        if not known[name].solution.is_file():
+            console.print(f"{name}: skipped, there is no {escape(str(known[name].solution))}")
+            continue
         changed = [path.name for path in release_exercise(known[name])]
         console.print(f"{name}: {', '.join(changed) or 'up to date'}")
 

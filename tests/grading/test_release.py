@@ -6,8 +6,10 @@ from pathlib import Path
 import nbformat
 import pytest
 from grading.conftest import EXERCISES
+from typer.testing import CliRunner
 
 from course_losses.grading.answers import same, thawed
+from course_losses.grading.cli import app
 from course_losses.grading.exercise import Exercise
 from course_losses.grading.release import learners_notebook, public_cases, release
 
@@ -81,3 +83,20 @@ def test_release_writes_once_and_keeps_outputs(tmp_path: Path) -> None:
     copy.solution.write_text(copy.solution.read_text().replace("# END SOLUTION", "# END", 1))
     with pytest.raises(ValueError, match="without its partner in cell tversky-class"):
         release(copy)
+
+
+def test_release_skips_what_has_no_solution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("later", "tversky"):
+        folder = tmp_path / "exercises" / name
+        folder.mkdir(parents=True)
+        (folder / f"test_{name}.py").write_bytes(EXERCISES["tversky"].rubric.read_bytes())
+    (tmp_path / "solutions").mkdir()
+    solution = tmp_path / "solutions" / "tversky.ipynb"
+    solution.write_bytes(EXERCISES["tversky"].solution.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(app, ["release"])
+    assert found.exit_code == 0
+    assert "later: skipped" in found.stdout
+    assert "tversky: tversky.ipynb, cases.json" in found.stdout
