@@ -21,6 +21,14 @@ OVER = (TimeoutError, EOFError, ConnectionError, WireError)
 KNOWN = {name for name, kind in vars(builtins).items() if isinstance(kind, type)}
 PLACE = re.compile(r"cell [0-9]{1,4}, line [0-9]{1,4}")
 FIRST = "; the first gives"
+# What torch says to code that breaks the gradient's path, and what is to be done instead.
+NUMPY = "NumPy knows no gradients: stay with torch's functions, torch.log for np.log."
+IN_PLACE = "A tensor that the gradient needs was changed in place: write x = x + 1, not x += 1."
+HINTS = {
+    "Can't call numpy() on Tensor that requires grad": NUMPY,
+    "leaf Variable that requires grad is being used in an in-place": IN_PLACE,
+    "modified by an inplace operation": IN_PLACE,
+}
 PASSED, FAILED, UNTRIED, WAITING = "passed", "failed", "not attempted", "not judged yet"
 
 
@@ -115,7 +123,9 @@ class Judge:
         public = self.answers.public
         kind = error.kind if public or error.kind in KNOWN else "An exception of its own kind"
         where = f" in {error.place}" if PLACE.fullmatch(error.place) else ""
-        told = f": {error.text}" if public and error.text else "."
+        text = next((h for said, h in HINTS.items() if said in error.text), "")
+        text = text or (error.text if public else "")
+        told = f": {text}" if text else "."
         return FAILED, printable(f"{kind} was raised{where}{told}")
 
 

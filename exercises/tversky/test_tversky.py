@@ -105,6 +105,7 @@ def test_empty_mask(student, case):
 def test_manners(student, case):
     loss = student.TverskyLoss(alpha=case.alpha, beta=case.beta, smooth=case.smooth)
     value = loss(case.pred, case.target)
+    assert isinstance(value, Tensor), "A Python number comes back; return the tensor itself."
     assert value.shape == (), f"The result has the shape {tuple(value.shape)}; one number has ()."
     changed = changed_by(loss, case.pred.detach(), case.target)
     assert not changed, "An input was changed in place; the caller still needs it."
@@ -195,6 +196,31 @@ def smooth_above_only(right, pred, target):
     overlap = (pred * target).sum()
     size = (overlap + right.smooth) / (1 - right(pred, target)) - right.smooth
     return 1 - (overlap + right.smooth) / size
+
+
+@mistake("TverskyLoss", "Parentheses are missing: only smooth is divided, not tp + smooth.")
+def only_smooth_divided(right, pred, target):
+    overlap = (pred * target).sum()
+    index = 1 - right(pred, target)
+    return 1 - overlap + right.smooth * index / (overlap + right.smooth)
+
+
+@mistake("TverskyLoss", "Parentheses are missing around the denominator: only tp divides.")
+def only_overlap_divides(right, pred, target):
+    top = (pred * target).sum() + right.smooth
+    bottom = top / (1 - right(pred, target))
+    return 1 - top / (top - right.smooth) + bottom - (top - right.smooth)
+
+
+@mistake(
+    "TverskyLoss",
+    "FN counts the background. A false negative is a foreground pixel that pred misses.",
+)
+def misses_in_the_background(right, pred, target):
+    top = (pred * target).sum() + right.smooth
+    beta, right.beta = right.beta, 0.0
+    bottom = top / (1 - right(pred, target))
+    return 1 - top / (bottom + beta * ((1 - pred) * (1 - target)).sum())
 
 
 @mistake(

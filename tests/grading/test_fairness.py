@@ -60,6 +60,12 @@ def test_noise_around_the_class_costs_nothing(marks: Marks) -> None:
         (edited(("self.smooth)", "0)")), "smooth is missing: it belongs in"),
         (WRONG["the logarithm"], "logarithm"),
         (WRONG["1 - (tp → -(tp"], "minus the index"),
+        (edited(("1 - (tp + self.smooth) /", "1 - tp + self.smooth /")), "only smooth is divided"),
+        (edited(("/ (tp", "/ tp"), ("fn + self.smooth)", "fn + self.smooth")), "only tp divides"),
+        (edited(("fn = ((1 - pred) * target)", "fn = ((1 - pred) * (1 - target))")), "background"),
+        (forward("pred = torch.as_tensor(pred.numpy())\n" + BODY), "NumPy knows no gradients"),
+        (forward("pred += 0.0\n" + BODY), "changed in place"),
+        (WRONG["a Python number"], "A Python number comes back; return the tensor itself"),
     ],
 )
 def test_usual_mistakes_are_named(marks: Marks, source: str, diagnosis: str) -> None:
