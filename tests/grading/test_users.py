@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,9 @@ def test_every_user_can_grade(tmp_path: Path, user: str) -> None:
     hand_in(tmp_path / "in", "bomb", notebook(BOMB))
     spies = [HOSTILE[name] for name in HOSTILE if "process 1" in name and "kill" not in name]
     hand_in(tmp_path / "in", "spy", notebook(*spies))
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if Path(tempfile.gettempdir()) in folder.parents:
+            folder.chmod(0o755)
     (tmp_path / "out").mkdir()
     (tmp_path / "out").chmod(0o777)
     command = Path(sys.executable).parent / "course-losses"
