@@ -128,6 +128,8 @@ def test_every_page_from_disk(site: Path, watched: Watched) -> None:
             page.emulate_media(color_scheme=theme)
             page.set_viewport_size({"width": width, "height": 900})
             page.wait_for_selector(f"html[data-theme={theme}]")
+            # The theme looks again at what scrolls when the window changes, and at no other time.
+            page.evaluate("() => dispatchEvent(new Event('resize'))")
             page.wait_for_function(SETTLED)
             problems += [f"{theme}, {width} px: {barrier}" for barrier in barriers(page)]
         problems += watched.complaints
