@@ -214,7 +214,11 @@ def _summary(book: Gradebook, ignored: int, out: Path) -> None:
         table.add_row(name, str(len(scores[name])), number(mean), told)
     console.print(table)
     if ignored:
-        console.print(f"{ignored} other files are listed in {escape(str(out / 'ignored.csv'))}.")
+        place = escape(str(out / "ignored.csv"))
+        files = "1 other file is" if ignored == 1 else f"{ignored} other files are"
+        console.print(f"{files} listed in {place}.")
+    for remark in book.remarks():
+        console.print(escape(remark))
     console.print(escape(book.source))
     console.print(f"Grades: {escape(str(out / 'grades.csv'))}")
 

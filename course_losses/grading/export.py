@@ -65,21 +65,24 @@ def gradescope(book: Gradebook, out: Path) -> None:
 
 def canvas(book: Gradebook, out: Path) -> None:
     """``canvas.csv`` for the gradebook's import: the roster's sheet filled in, or a plain one."""
-    scores = _scores(book)
     roster = book.roster
     if roster is None or roster.kind != CANVAS:
         header = [*CANVAS_COLUMNS, *book.points]
         possible = ["    Points Possible", "", "", "", "", *map(_number, book.points.values())]
         lines = [
             [folder, "", "", folder, "", *(marks.get(exercise, "") for exercise in book.points)]
-            for folder, marks in scores.items()
+            for folder, marks in _scores(book).items()
         ]
         write(out / "canvas.csv", _csv(header, [possible, *lines]))
         return
     end = roster.header.index("Section") + 1 if "Section" in roster.header else 2
     titles = {name: _title(roster.header, name) for name in book.points}
     header = [*roster.header[:end], *(titles[name] or name for name in book.points)]
-    marks = {id(roster.find(folder)): marks for folder, marks in scores.items()}
+    marks: dict[int, dict[str, str]] = {}
+    for row in book:
+        if not row.also:
+            student = marks.setdefault(id(roster.find(row.folder)), {})
+            student[row.exercise] = _number(row.outcome.score)
     full = {name: _number(points) for name, points in book.points.items()}
     lines = [
         _canvas_line(
@@ -118,7 +121,7 @@ def moodle(book: Gradebook, out: Path) -> None:
         if roster is not None and roster.kind == MOODLE and "Identifier" in roster.header:
             if "Grade" not in roster.header:
                 raise RosterError("Moodle's grading worksheet needs a column 'Grade'")
-            found = {id(roster.find(folder)): row for folder, row in rows.items()}
+            found = {id(roster.find(folder)): row for folder, row in rows.items() if not row.also}
             lines = [_worksheet_line(roster, line, found.get(id(line))) for line in roster.lines]
             write(place, _csv(roster.header, lines, roster.delimiter))
             continue

@@ -6,6 +6,7 @@ import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from .records import Records
@@ -37,6 +38,8 @@ class Row:
     exercise: str
     outcome: Outcome
     notes: list[str] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
+    """Other folders that hold this exercise of the same student of the roster."""
 
     @property
     def student(self) -> str:
@@ -44,7 +47,8 @@ class Row:
 
     @property
     def detail(self) -> str:
-        return "; ".join(part for part in (*self.notes, self.outcome.detail) if part)
+        also = [f"also handed in as {harmless(folder)!r}" for folder in self.also]
+        return "; ".join(part for part in (*self.notes, *also, self.outcome.detail) if part)
 
 
 @dataclass
@@ -72,8 +76,9 @@ class Gradebook:
             record = self.records.read(submission)
             if record is not None:
                 notes = [submission.note] if submission.note else []
+                also = self._same_student(submission)
                 yield self._final(
-                    Row(submission.folder, submission.exercise, record.outcome, notes)
+                    Row(submission.folder, submission.exercise, record.outcome, notes, also)
                 )
         for name, exercise in self._missing():
             nothing = Outcome(INVALID, 0.0, self.points[exercise], "nothing was handed in")
@@ -87,16 +92,45 @@ class Gradebook:
             row.outcome.score = override.score
         return row
 
+    def remarks(self) -> Iterator[str]:
+        """What the instructor has to look at: lines and folders that fit nobody, or two."""
+        rows = list(self)
+        known = {(row.student, row.exercise) for row in rows}
+        for student, exercise in self.overrides:
+            if exercise in self.points and (student, exercise) not in known:
+                yield f"overrides.csv: no folder {student!r} has {exercise}; that line is not used"
+        for row in rows:
+            if row.also and row.folder < min(row.also):  # told once for them all
+                folders = ", ".join(
+                    sorted(repr(harmless(name)) for name in [row.folder, *row.also])
+                )
+                yield (
+                    f"{row.exercise}: one student of the roster has the folders {folders}; "
+                    "the sheet is not filled in there: keep one of them"
+                )
+
+    def _same_student(self, submission: Submission) -> list[str]:
+        student = self.roster.find(submission.folder) if self.roster else None
+        if student is None:
+            return []
+        folders = self._handed_in[id(student), submission.exercise]
+        return [folder for folder in folders if folder != submission.folder]
+
+    @cached_property
+    def _handed_in(self) -> dict[tuple[int, str], list[str]]:
+        """The folders, by line of the roster and exercise."""
+        found: dict[tuple[int, str], list[str]] = {}
+        for submission in self.submissions:
+            key = (id(self.roster and self.roster.find(submission.folder)), submission.exercise)
+            found.setdefault(key, []).append(submission.folder)
+        return found
+
     def _missing(self) -> Iterator[tuple[str, str]]:
         if self.roster is None:
             return
-        handed_in = {
-            (id(self.roster.find(submission.folder)), submission.exercise)
-            for submission in self.submissions
-        }
         for line in filter(is_student, self.roster.lines):
             for exercise in self.points:
-                if (id(line), exercise) not in handed_in:
+                if (id(line), exercise) not in self._handed_in:
                     yield self.roster.keys(line)[0], exercise
 
 

@@ -211,6 +211,37 @@ def test_scores_set_by_hand(book: Gradebook, tmp_path: Path) -> None:
     assert anna.detail == "set by hand to 8, from 10: late"
 
 
+def test_two_folders_of_one_student_are_left_open(book: Gradebook, tmp_path: Path) -> None:
+    (tmp_path / "roster.csv").write_text(CANVAS.replace(";s1;", ";<b>bold</b>;"))
+    book.roster = read_roster(tmp_path / "roster.csv")
+    export.canvas(book, tmp_path)
+    assert table(tmp_path / "canvas.csv", ";")[2] == [
+        "Arendt, Anna",
+        "101",
+        "<b>bold</b>",
+        "anna",
+        "A",
+        "",
+    ]
+    details = {row.student: row.detail for row in book}
+    assert "also handed in as '<b>bold</b>'" in details["anna"]
+    assert "also handed in as 'anna'" in details["<b>bold</b>"]
+    assert "also" not in details["ben@example.org"]
+    (remark,) = book.remarks()
+    assert "'<b>bold</b>', 'anna'" in remark
+    assert "tversky" in remark
+
+
+def test_an_override_for_nobody_is_remarked(book: Gradebook) -> None:
+    book.overrides = {
+        ("anna", "tversky"): Override(8.0, ""),
+        ("ana", "tversky"): Override(8.0, ""),
+        ("ana", "graded another day"): Override(8.0, ""),
+    }
+    (remark,) = book.remarks()
+    assert "'ana'" in remark
+
+
 NAMES = [
     "a", "a ", " a", r"a\x20", "a\x85", os.fsdecode(b"a\x85"), r"a\x85", r"a\u0085", r"a\\x85",
     "a\n", r"a\n", r"a\\n", " ", "  ", r"\x20", "a b", "a_b", slug("a b"), slug(slug("a b")),

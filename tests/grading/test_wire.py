@@ -140,3 +140,15 @@ def test_a_reference_to_nothing_is_an_error() -> None:
     )
     assert reply[0] == 1
     assert reply[2]["type"] == "IndexError"
+
+
+def test_gradients_keep_their_names_beside_frozen_parameters() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.Linear(1, 1, bias=False))
+    model[0].requires_grad_(False)
+    with torch.no_grad():
+        model[0].weight.fill_(2.0)
+        model[0].bias.fill_(0.0)
+    _, (by_input,), named = Host({}).gradient(model, torch.ones(1, 1, requires_grad=True))
+    assert named.keys() == {"1.weight"}
+    assert named["1.weight"].item() == 2.0
+    assert by_input.shape == (1, 1)

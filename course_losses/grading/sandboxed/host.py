@@ -42,16 +42,16 @@ class Host:
         return target(*args, **kwargs)
 
     def gradient(self, target: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """The result, and its gradients by every argument that asks for one and every parameter."""
+        """The result, and its gradients by all arguments and parameters that ask for one."""
         module = target if isinstance(target, torch.nn.Module) else torch.nn.Module()
-        parameters = dict(module.named_parameters())
+        trainable = {name: p for name, p in module.named_parameters() if p.requires_grad}
         leaves = [leaf for leaf in _tensors([args, kwargs]) if leaf.requires_grad]
         value = target(*args, **kwargs)
-        sources = leaves + [p for p in parameters.values() if p.requires_grad]
+        sources = [*leaves, *trainable.values()]
         grads: list[Any] = [None] * len(sources)
         if isinstance(value, torch.Tensor) and value.requires_grad:
             grads = list(torch.autograd.grad(value.sum(), sources, allow_unused=True))
-        named = dict(zip(parameters, grads[len(leaves) :], strict=False))
+        named = dict(zip(trainable, grads[len(leaves) :], strict=True))
         return value, grads[: len(leaves)], named
 
     def changed_by(self, target: Any, /, *args: Any, **kwargs: Any) -> list[int | str]:

@@ -16,6 +16,7 @@ import socket
 import struct
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -219,14 +220,10 @@ def _clear(child: int, alone: bool) -> int | None:
 
 
 def _kill_all(child: int, alone: bool) -> None:
-    try:
-        if alone:
-            os.kill(-1, signal.SIGKILL)  # everything in this namespace but process 1
-            return
-        for pid in _descendants() or [child]:
+    # Process -1 is everything in this namespace but process 1.
+    for pid in [-1] if alone else _descendants() or [child]:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _descendants() -> list[int]:
