@@ -266,7 +266,8 @@ class CIoULoss(BoxLoss):
         Result: scalar; :math:`(N)` for "none".
 
     Range:
-        :math:`[0, 3)`, the same at every scale.
+        :math:`[0, 2.5)`, the same at every scale. The IoU loss and the distance stay below 1 each;
+        :math:`\alpha v` is largest without overlap, :math:`v^2 / (1 + v)`, at most ½.
 
     Raises:
         ValueError: the shapes are not (N, 4) and equal, or a target has x2 < x1 or y2 < y1.
