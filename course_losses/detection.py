@@ -266,7 +266,7 @@ class CIoULoss(BoxLoss):
         Result: scalar; :math:`(N)` for "none".
 
     Range:
-        :math:`[0, 2.5)`, the same at every scale. The IoU loss and the distance stay below 1 each;
+        :math:`[0, 2.5)`, the same at every scale. IoU loss and distance are at most 1 each;
         :math:`\alpha v` is largest without overlap, :math:`v^2 / (1 + v)`, at most ½.
 
     Raises:
