@@ -1,10 +1,13 @@
 """Back matter that nobody types: a comment on a page gives way to what the book's files say.
 
 ``<!-- evidence ledger -->``: every claim that a notebook of the book has judged.
+``<!-- coverage -->``: ``coverage.csv``, what the sources teach and where it is taught here.
+``<!-- errata -->``: ``errata.csv``, what circulates and where it is disproved.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -96,7 +99,10 @@ def entry(claim: Claim) -> Iterator[str]:
     )
 
 
-def evidence(app: Sphinx, read: Callable[[str], str]) -> Iterator[str]:
+Read = Callable[[str], str]
+
+
+def evidence(app: Sphinx, read: Read) -> Iterator[str]:
     chapters = []
     for page in app.config.external_site_map:
         if Path(app.srcdir, f"{page}.ipynb").exists():
@@ -106,7 +112,78 @@ def evidence(app: Sphinx, read: Callable[[str], str]) -> Iterator[str]:
     return ledger(chapters)
 
 
-PAGES = {"<!-- evidence ledger -->": evidence}
+SOURCES = {
+    "S3": "A lecture on loss functions",
+    "S2": "An article on custom loss design",
+    "S1": "The documentation of Inferno's losses",
+    "S0": "A Probly notebook on probabilistic losses",
+}
+
+
+def link(app: Sphinx, place: str, words: str = "") -> str:
+    """To ``page#heading``; without words the heading's own are shown."""
+    page, _, heading = place.partition("#")
+    suffix = Path(app.env.doc2path(page)).suffix
+    return f"[{words}](/{page}{suffix}#{heading})"
+
+
+def coverage(app: Sphinx, read: Read) -> Iterator[str]:
+    rows = list(csv.DictReader(read("book/coverage.csv").splitlines()))
+    for prefix, source in SOURCES.items():
+        yield from (
+            "",
+            f"## {source}",
+            "",
+            "| item | taught in | code and its tests |",
+            "|---|---|---|",
+        )
+        for row in rows:
+            if row["id"].startswith(prefix):
+                places = [place for place in row["taught"].split() if "#" in place]
+                taught = [link(app, place) for place in places] or ["*not yet written*"]
+                code = [code_link(app, name) for name in row["classes"].split()]
+                tests = [f"`{Path(test).name}`" for test in row["tests"].split()]
+                item = f"[{row['id']}]{{.id}} {row['item']}"
+                yield f"| {item} | {', '.join(taught)} | {', '.join([*code, *tests])} |"
+
+
+def code_link(app: Sphinx, name: str) -> str:
+    """To the reference, or to the solution that holds the code; torch's is only named."""
+    path, solution, own = name.partition(".ipynb:")
+    if solution:
+        return f"[`{own}`](/{path}.ipynb)"
+    return f"`{name}`" if name.startswith("torch.") else f"{{py:obj}}`.{name}`"
+
+
+PUBLISHED = {
+    "lecture": "A lecture",
+    "article": "An article",
+    "inferno": "Documentation of Inferno",
+    "probly": "A Probly notebook",
+}
+
+
+def errata(app: Sphinx, read: Read) -> Iterator[str]:
+    pages = list(app.config.external_site_map)
+    rows = list(csv.DictReader(read("book/errata.csv").splitlines()))
+    at = ""
+    for row in sorted(rows, key=lambda row: pages.index(row["sections"].partition("#")[0])):
+        page = row["sections"].partition("#")[0]
+        if page != at:
+            yield from ("", f"## {title(json.loads(read(f'{page}.ipynb')))}", "")
+            at = page
+        shown = [link(app, place) for place in row["sections"].split()]
+        proofs = [f"[code](#{cell})" for cell in row["cells"].split()]
+        places = "; ".join(f"{a}, {b}" for a, b in zip(shown, proofs, strict=True))
+        yield from (f"{row['circulates']} [{PUBLISHED[row['source']]}]{{.source}}", "")
+        yield from (f": {row['truth']} {places}", "")
+
+
+PAGES = {
+    "<!-- evidence ledger -->": evidence,
+    "<!-- coverage -->": coverage,
+    "<!-- errata -->": errata,
+}
 
 
 def generate(app: Sphinx, docname: str, source: list[str]) -> None:

@@ -1,17 +1,29 @@
 """The back matter says what the notebooks and the data files say, and leaves nothing out."""
 
+import csv
 import json
 import re
+from functools import cache
 from html import unescape
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 
+import course_losses
 from course_losses.evidence import MIME
 from tools.notebooks import ROOT, notebooks
 
 PAGES = list(notebooks([ROOT / "book", ROOT / "solutions"]))
+WRITTEN = re.findall(r"file: (\S+)", (ROOT / "_toc.yml").read_text(encoding="utf-8"))
+PLANNED = (
+    "foundations trust regression classification focusing ranking metric_learning segmentation "
+    "detection adversarial variational perceptual combining curriculum custom bayesian "
+    "variance_reduced evidential calibration choosing convergence"
+)
+ITEMS = {"S0": 19, "S1": 31, "S2": 32, "S3": 117}
 
 
 def stored_claims() -> list[tuple[str, dict[str, Any]]]:
@@ -65,3 +77,109 @@ def test_the_ledger_counts_its_verdicts(ledger: str) -> None:
     kinds = ["replicates", "only when", "does not replicate"]
     counts = [sum(verdict.startswith(kind) for verdict in verdicts) for kind in kinds]
     assert plain(total) == f"All {len(verdicts)} claims {' '.join(map(str, counts))}"
+
+
+def rows(name: str) -> list[dict[str, str]]:
+    with (ROOT / "book" / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+COVERAGE, ERRATA = rows("coverage.csv"), rows("errata.csv")
+every_item = pytest.mark.parametrize("row", COVERAGE, ids=lambda row: row["id"])
+every_erratum = pytest.mark.parametrize("row", ERRATA, ids=lambda row: row["id"])
+
+
+def test_every_item_of_the_sources_has_its_row() -> None:
+    expected = {f"{s}-{n:02d}" for s, count in ITEMS.items() for n in range(1, count + 1)}
+    assert sorted(row["id"] for row in COVERAGE) == sorted(expected)
+    assert all(row["item"] for row in COVERAGE)
+
+
+def test_every_item_is_taught_as_soon_as_its_chapter_is_written() -> None:
+    """A row without a section names the chapter that is to come."""
+    places = {row["id"]: row["taught"] for row in COVERAGE if "#" not in row["taught"]}
+    assert [name for name, page in places.items() if page in WRITTEN] == []
+    assert {page.removeprefix("book/") for page in places.values()} <= set(PLANNED.split())
+
+
+@cache
+def text_of(path: str) -> str:
+    """A test file, or the code of a notebook."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    if path.endswith(".ipynb"):
+        text = "\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"])
+    return text
+
+
+def defined(name: str) -> bool:
+    """In the package, in torch, or in the solution named before the colon."""
+    path, solution, own = name.partition(":")
+    if solution:
+        return bool(re.search(rf"^(class|def) {own}\b", text_of(path), re.MULTILINE))
+    module, _, own = name.rpartition(".")
+    if module:
+        return module.startswith("torch") and hasattr(import_module(module), own)
+    found = iter_modules(course_losses.__path__, "course_losses.")
+    modules = [course_losses, *(import_module(module.name) for module in found)]
+    return any(name in getattr(module, "__all__", ()) for module in modules)
+
+
+@every_item
+def test_code_of_an_item_exists_and_its_tests_mention_it(row: dict[str, str]) -> None:
+    names = row["classes"].split()
+    tests = [text_of(path) for path in row["tests"].split()]
+    assert [name for name in names if not defined(name)] == []
+    ours = [name.rpartition(":")[2] for name in names if not name.startswith("torch.")]
+    untested = [name for name in ours if not any(re.search(rf"\b{name}\b", text) for text in tests)]
+    assert untested == []
+    assert bool(tests) == bool(ours)
+
+
+@every_erratum
+def test_an_erratum_says_what_who_and_where(row: dict[str, str]) -> None:
+    assert re.fullmatch(r"[WM][0-3]-\d\d", row["id"])
+    sources = ["probly", "inferno", "article", "lecture"]
+    assert row["source"] == sources[int(row["id"][1])]
+    assert len(row["circulates"]) > 10
+    assert len(row["truth"]) > 10
+    pages = [place.partition("#")[0] for place in row["sections"].split()]
+    assert pages == [cell.rpartition("/")[0] for cell in row["cells"].split()]
+
+
+def test_no_erratum_comes_twice() -> None:
+    names = [row["id"] for row in ERRATA]
+    assert len(set(names)) == len(names) > 30
+
+
+def article(site: Path, name: str) -> str:
+    page = (site / "book" / f"{name}.html").read_text(encoding="utf-8")
+    return page[page.index("<article") : page.index("</article>")]
+
+
+def links(html: str) -> list[str]:
+    """The pages that a piece of the page leads to. That headings exist, the build has checked."""
+    return [Path(page).stem for page in re.findall(r'href="([^"#]+)#[^"]+"', html)]
+
+
+def test_the_page_shows_every_item_and_leads_to_its_sections(site: Path) -> None:
+    shown = re.findall(r"<tr[^>]*>(.*?)</tr>", article(site, "coverage"), re.DOTALL)
+    shown = [row.split("</td>") for row in shown if 'class="id"' in row]
+    assert len(shown) == len(COVERAGE)
+    for (item, taught, *_), row in zip(shown, COVERAGE, strict=True):
+        assert f'class="id">{row["id"]}<' in item
+        places = [place for place in row["taught"].split() if "#" in place]
+        assert links(taught) == [Path(place.partition("#")[0]).name for place in places]
+        assert ("not yet written" in taught) == (not places)
+
+
+def test_the_page_shows_every_erratum_and_leads_to_section_and_proof(site: Path) -> None:
+    shown = article(site, "errata").split("<dt>")[1:]
+    assert len(shown) == len(ERRATA)
+    proofs = [
+        re.sub(r"(\w+)/([\w-]+)$", r"\1.html#cell-\2", cell.removeprefix("book/"))
+        for row in ERRATA
+        for cell in row["cells"].split()
+    ]
+    found = re.findall(r'href="([^"]*#cell-[^"]+)"', "".join(shown))
+    assert sorted(page.removeprefix("../") for page in found) == sorted(proofs)
+    assert sum(len(links(entry)) for entry in shown) == 2 * len(proofs)
