@@ -43,7 +43,7 @@ def listener() -> Iterator[socket.socket]:
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         server.setblocking(False)
         with closing(socket.socket(socket.AF_UNIX)) as abstract:
-            abstract.bind("\0course-losses-canary")
+            abstract.bind(f"\0canary-{os.getpid()}")
             abstract.listen()
             yield server
 
@@ -67,6 +67,7 @@ def test_hostile(sandboxed: Slot, canary: Path, listener: socket.socket, source:
     sandboxed.limits = SHORT
     source = source.replace("{CANARY}", str(canary))
     source = source.replace("{PORT}", str(listener.getsockname()[1]))
+    source = source.replace("{PROCESS}", str(os.getpid()))
     start = time.monotonic()
     outcome = sandboxed.grade(notebook(BEFORE, source))
     assert time.monotonic() - start < 60
