@@ -183,3 +183,13 @@ def test_the_page_shows_every_erratum_and_leads_to_section_and_proof(site: Path)
     found = re.findall(r'href="([^"]*#cell-[^"]+)"', "".join(shown))
     assert sorted(page.removeprefix("../") for page in found) == sorted(proofs)
     assert sum(len(links(entry)) for entry in shown) == 2 * len(proofs)
+
+
+def test_each_page_says_at_its_foot_with_which_torch_it_was_validated(site: Path) -> None:
+    (pin,) = re.findall(r"^torch==(\S+)$", text_of("constraints.txt"), re.MULTILINE)
+    for name, recomputed in [("book/regression", True), ("book/glossary", False)]:
+        page = (site / f"{name}.html").read_text(encoding="utf-8")
+        foot = plain(page[page.index('<footer class="bd-footer-content">') :])
+        assert f"Last validated with torch {pin}" in foot
+        assert ("the tests recompute the outputs on this page" in foot) == recomputed
+    assert 'href="book/making.html#the-line-at-the-foot"' in text_of(str(site / "search.html"))
