@@ -29,7 +29,7 @@ class Quiz(nodes.General, nodes.Element):
     """One question; its children are a legend, more of the question, and answers."""
 
 
-class QuizLegend(nodes.General, nodes.Element):
+class QuizLegend(nodes.General, nodes.TextElement):
     pass
 
 
@@ -37,7 +37,7 @@ class QuizAnswer(nodes.General, nodes.Element):
     """An answer's label, then its reply."""
 
 
-class QuizLabel(nodes.General, nodes.Element):
+class QuizLabel(nodes.General, nodes.TextElement):
     pass
 
 
@@ -58,14 +58,14 @@ class QuizDirective(SphinxDirective):
         name = f"quiz-{self.env.new_serialno('quiz')}"
         asked = self.parsed(question)
         node = Quiz(name=name)
-        node += QuizLegend("", *inline_children(asked.pop(0)))
+        node += QuizLegend("", "", *inline_children(asked.pop(0)))
         node += asked
         for number, (right, text, reply) in enumerate(answers, 1):
             if not any(line.strip() for line, _ in reply):
                 raise self.error(f"the answer {text!r} has no reply: indent one below it")
             label = self.parsed([(text, self.lineno)])
             answer = QuizAnswer(name=name, id=f"{name}-{number}")
-            answer += QuizLabel("", *inline_children(label[0]), target=answer["id"])
+            answer += QuizLabel("", "", *inline_children(label[0]), target=answer["id"])
             answer += QuizReply("", *self.parsed(reply), right=right)
             node += answer
         return [node]

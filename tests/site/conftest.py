@@ -67,7 +67,8 @@ def small_book(tmp_path: Path) -> Build:
             tmp_path / "book",
             ignore=shutil.ignore_patterns("*.ipynb", "*.md", "__pycache__"),
         )
-        shutil.copy(ROOT / "_config.yml", tmp_path)
+        for name in ("_config.yml", "constraints.txt"):
+            shutil.copy(ROOT / name, tmp_path)
         for name, text in pages.items():
             (tmp_path / "book" / name).write_text(text, encoding="utf-8")
         names = [Path(name).stem for name in pages]

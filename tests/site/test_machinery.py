@@ -12,7 +12,7 @@ from tests.site.conftest import Build
 
 QUIZ = """
 :::{quiz}
-Which constant minimises $\\sum |y - c|$?
+Which constant minimises [the](plain.md) sum $\\sum |y - c|$?
 
 ```python
 HuberLoss(delta=1.0)
@@ -20,7 +20,7 @@ HuberLoss(delta=1.0)
 
 - [ ] The *mean*
   That is what the squared error asks for.
-- [x] The median
+- [x] The [median](plain.md)
   Every target pulls with the same force.
 
   So the pulls balance in the middle.
@@ -117,7 +117,7 @@ def test_sound_pages(sound: Path, browser: Browser) -> None:
     page = browser.new_page()
     page.goto((sound / "quiz.html").as_uri())
     page.evaluate("() => MathJax.startup.promise")
-    group = page.get_by_role("group", name="Which constant minimises")
+    group = page.get_by_role("group", name="Which constant minimises the")
     wrong, right = group.get_by_role("radio").all()
     replies = group.locator(".quiz-reply")
     assert [reply.is_visible() for reply in replies.all()] == [False, False]
