@@ -26,6 +26,7 @@ from course_losses.grading import (
 NEEDS = ["MultiTaskModel", "UncertaintyWeighting", "train"]
 MODULES = ["datasets"]
 NO_LOG_VARS = "There is no parameter called log_vars: an nn.Parameter, one number per task."
+SHAPES = {"segmentation": "(N, 4, H, W)", "depth": "(N, 1, H, W)", "detection": "(N, 3)"}
 STILL = 1e-12  # a step size that leaves everything where it is
 
 
@@ -54,7 +55,11 @@ def outlined(make, case):
     random = torch.Generator().manual_seed(case["seed"])
     pictures = torch.rand(2, 3, case["height"], case["width"], generator=random)
     model = make()
-    outputs = model(pictures)
+    try:
+        outputs = model(pictures)
+    except RuntimeError as error:
+        model(pictures[..., : case["height"]])  # raises as well, unless it is only the size
+        return {"kind": "dict", "one size": str(error)}
     if outputs is None or outputs is ...:
         return None
     if not isinstance(outputs, dict):
@@ -160,6 +165,16 @@ def test_shapes(student, case):
     if answer is None:
         return None
     assert answer["kind"] == "dict", f"The model returns a {answer['kind']}; asked is a dict."
+    assert "one size" not in answer, (
+        f"A square picture passes; {case.height} × {case.width} raises: {answer['one size']}. "
+        "Any size is asked for: average over height and width before a linear layer."
+    )
+    for name, asked in SHAPES.items():
+        shape = answer["shapes"].get(name, [])
+        assert len(shape) in (0, asked.count(",") + 1), (
+            f"{name} has the shape {tuple(shape)}, which is {len(shape)} dimensions; "
+            f"asked is {asked}."
+        )
     return answer["shapes"]
 
 
@@ -187,7 +202,12 @@ def test_value(student, case):
         assert weighting(case.losses) is None, NO_LOG_VARS
         return None
     set_parameters(weighting, {"log_vars": case.log_vars})
-    return weighting(case.losses)
+    value = weighting(case.losses)
+    assert not isinstance(value, torch.Tensor) or value.isfinite().all(), (
+        "The result is not finite. log_vars is a logarithm already, and may be 0 or negative: "
+        "take no logarithm of it."
+    )
+    return value
 
 
 @criterion(
@@ -297,6 +317,11 @@ def unweighted_total(right, *args, **options):
 @mistake("UncertaintyWeighting", "The losses are multiplied by e^s. It is e^−s: large s, less.")
 def plus_s(right, given):
     return (right.log_vars.exp() * torch.stack(given) + right.log_vars).sum()
+
+
+@mistake("UncertaintyWeighting", "s is used with the wrong sign throughout: asked is e^−s L + s.")
+def precisions(right, given):
+    return (right.log_vars.exp() * torch.stack(given) - right.log_vars).sum()
 
 
 @mistake("UncertaintyWeighting", "The term + s is missing: nothing keeps the weights from 0.")

@@ -7,7 +7,7 @@ is float64, whatever the notebook's default: a ReLU near 0 must not switch by ro
 
 import torch
 from torch import nn
-from torch.nn.functional import mse_loss
+from torch.nn.functional import mse_loss, normalize
 
 from course_losses.grading import Case, beside, criterion, mistake
 
@@ -288,6 +288,19 @@ def normalised(right, pred, target):
     mean = torch.tensor([0.485, 0.456, 0.406]).reshape(3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).reshape(3, 1, 1)
     return right((pred - mean) / std, (target - mean) / std)
+
+
+@mistake(LOSS, "The pictures are scaled to −1 … 1. Use them as they come.")
+def centred(right, pred, target):
+    return right(2 * pred - 1, 2 * target - 1)
+
+
+@mistake(
+    LOSS, "The maps are normalised over their channels, as LPIPS does. Compare them as they come."
+)
+def unit_length(right, pred, target):
+    pairs = paired(right, pred, target)
+    return combined(right, [mse_loss(normalize(a), normalize(b)) for a, b in pairs])
 
 
 @mistake(LOSS, "The pictures are multiplied by 255. Use them as they come.")

@@ -384,6 +384,12 @@ MUTATIONS = [
     ("    return history", "    return None"),
     ("    return history", '    return history["loss"]'),
     ("    return history", '    return {"loss": history["loss"]}'),
+    (TERM, "torch.exp(s) * loss - s"),
+    (TERM, "loss / (2 * s ** 2) + torch.log(s)"),
+    (
+        OUTPUTS,
+        OUTPUTS.replace("self.det(h.mean((2, 3)))", "h.flatten(1) @ torch.ones(8 * 32 * 32, 3)"),
+    ),
 ]
 
 
@@ -416,6 +422,10 @@ NAMED = [
     told(OUTPUTS, MUTATIONS[9][1], "No parameter is shared"),
     told(OUTPUTS, "        pass", "Not attempted"),
     told(TERM, "torch.exp(s) * loss + s", "It is e^−s"),
+    told(OUTPUTS, MUTATIONS[5][1], "asked is (N, 1, H, W)"),
+    told(OUTPUTS, MUTATIONS[-1][1], "A square picture passes"),
+    told(TERM, "torch.exp(s) * loss - s", "wrong sign throughout"),
+    told(TERM, "loss / (2 * s ** 2) + torch.log(s)", "a logarithm already"),
     told(TERM, "torch.exp(-s) * loss", "The term + s is missing"),
     told(TERM, "torch.exp(-s) * loss - s", "The sign of s"),
     told(TERM, "0.5 * torch.exp(-s) * loss + 0.5 * s", "All is halved"),

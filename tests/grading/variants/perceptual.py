@@ -263,6 +263,7 @@ MUTATIONS = [
     ("self.weight_logits", "self.weights"),
     ("            x = module(x)\n", "            x = module(x).detach()\n"),
     ("        found = {}\n", "        found = {}\n        x = (x - x.mean()) / x.std()\n"),
+    ("        found = {}\n", "        found = {}\n        x = 2 * x - 1\n"),
 ]
 WRONG = read("perceptual_wrong.txt") | {
     f"{old.strip()} → {new.strip()}": edited((old, new)) for old, new in MUTATIONS
@@ -285,6 +286,8 @@ NAMED = [
     (wrong(MSE, "((a - b) ** 2).mean((1, 2, 3)).sum()"), "summed over the batch"),
     (wrong(MSE, "F.mse_loss(a, b) / 2"), "half"),
     (WRONG["Gram matrices"], "Gram"),
+    (wrong(MSE, "F.mse_loss(F.normalize(a, dim=1), F.normalize(b, dim=1))"), "LPIPS"),
+    (wrong("        found = {}\n", "        found = {}\n        x = 2 * x - 1\n"), "scaled to −1"),
     (wrong(SOFTMAX, "self.weight_logits"), "logits themselves"),
     (wrong(SOFTMAX, "torch.sigmoid(self.weight_logits)"), "sigmoids"),
     (wrong(SOFTMAX, "F.softplus(self.weight_logits)"), "softplus"),
