@@ -209,7 +209,7 @@ class GIoULoss(BoxLoss):
 
 
 class DIoULoss(BoxLoss):
-    r"""The IoU loss plus the distance of the centres: it pulls a far box straight to its target.
+    r"""The IoU loss plus the distance of the centres: it also centres a box inside its target.
 
     .. math::
         \ell = 1 - \mathrm{IoU} + \frac{\rho^2}{c^2}
