@@ -27,7 +27,9 @@ THIN = """() => {
     }
 }"""
 # The theme makes what scrolls focusable a moment after the window's size has changed.
-SETTLED = """() => [...document.querySelectorAll('pre')].every(e => (e.tabIndex === 0) ===
+SETTLED = """() => [
+    ...document.querySelectorAll('pre, .pst-scrollable-table-container')
+].every(e => (e.tabIndex === 0) ===
     (e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight))"""
 
 
