@@ -34,6 +34,7 @@ FACTS: dict[str, dict[str, tuple[object, ...] | Number]] = {
         "imbalance": YES_OR_NO,
         "calibrated": YES_OR_NO,
         "noisy_labels": YES_OR_NO,
+        "easy_negatives": YES_OR_NO,
         "miss_cost": Number(0),
     },
     "segmentation": {
@@ -133,25 +134,28 @@ RULES: dict[str, list[Rule]] = {
             "come from no weight and a threshold of {threshold:.3g}",
         ),
         Rule(
-            {"imbalance": True, "calibrated": True, "labels": "exclusive"},
-            "CrossEntropyLoss",
-            "imbalance does not spoil calibrated probabilities: move the threshold, not the loss",
+            {"easy_negatives": True, "labels": "exclusive"},
+            "FocalLoss",
+            "thousands of easy examples to each hard one fade; CrossEntropyLoss whose last bias "
+            "starts at the logarithm of the class frequencies is the baseline to beat",
         ),
         Rule(
-            {"imbalance": True, "calibrated": True},
-            "BCEWithLogitsLoss",
-            "imbalance does not spoil calibrated probabilities: move the threshold, not the loss",
+            {"easy_negatives": True},
+            "BinaryFocalLoss",
+            "thousands of easy negatives to each positive fade; BCEWithLogitsLoss whose last bias "
+            "starts at the log-odds of a yes is the baseline to beat",
         ),
         Rule(
             {"imbalance": True, "labels": "exclusive"},
-            "FocalLoss",
-            "easy examples of the common classes fade; CrossEntropyLoss with weight, or with a "
-            "moved threshold, is the baseline to beat",
+            "CrossEntropyLoss",
+            "a rare class is no reason for another loss: its probabilities are right, so move the "
+            "threshold; weight=... is for classes whose mistakes cost more",
         ),
         Rule(
             {"imbalance": True},
-            "BinaryFocalLoss",
-            "easy negatives fade; BCEWithLogitsLoss with a moved threshold is the baseline to beat",
+            "BCEWithLogitsLoss",
+            "a rare yes is no reason for another loss: its probabilities are right, so move the "
+            "threshold; tell miss_cost if a missed yes costs more",
         ),
         Rule(
             {"noisy_labels": True, "labels": "exclusive"},
@@ -354,6 +358,14 @@ CONTRADICTIONS: dict[str, list[tuple[Facts, str]]] = {
         (
             {"noisy_labels": True, "calibrated": True},
             "at its optimum a loss against noisy labels reports less confidence than it has",
+        ),
+        (
+            {"easy_negatives": True, "calibrated": True},
+            "focal loss, which lets them fade, gives no calibrated probabilities",
+        ),
+        (
+            {"easy_negatives": True, "noisy_labels": True},
+            "the hard examples that focal loss listens to would be the mislabelled ones",
         ),
     ],
     "segmentation": [
