@@ -88,7 +88,7 @@ class Sandbox:
         self._room.chmod(0o755)
         _furnish(self._room, self.modules)
         self._work = "/w" if self.wrapped else str(self._room / "w")
-        folders = ["/w", "/tmp", "/dev/shm"] if self.wrapped else [self._work]
+        folders = _writable() if self.wrapped else [self._work]
         self._control, inside = socket.socketpair()
         inside.set_inheritable(True)
         base = "/grader" if self.wrapped else str(self._room)
@@ -347,8 +347,15 @@ def bubblewrap(room: Path) -> list[str]:
     options += ["--ro-bind", str(room), "/grader", "--proc", "/proc", "--dev", "/dev"]
     options += ["--perms", "1777", "--size", str(MAX_OUTPUT), "--tmpfs", "/dev/shm"]
     options += ["--perms", "1777", "--size", str(MAX_OUTPUT), "--tmpfs", "/w"]
-    options += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/w"]
-    return ["bwrap", *options]
+    for folder in ("/tmp", "/dev", "/"):
+        options += [] if folder in _writable() else ["--remount-ro", folder]
+    return ["bwrap", *options, "--chdir", "/w"]
+
+
+def _writable() -> list[str]:
+    """The folders inside that a notebook may write to, and that are emptied after it."""
+    below_tmp = any(Path(folder).is_relative_to("/tmp") for folder in _interpreter())
+    return ["/w", "/dev/shm", *([] if below_tmp else ["/tmp"])]
 
 
 def _packages() -> list[str]:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,9 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from grading.conftest import LIMITS, notebook
+from grading.conftest import EXERCISES, LIMITS, notebook
 from grading.variants.tversky import DEFINITION, HERE
 
+from course_losses.grading import sandbox
 from course_losses.grading.notebook import InvalidNotebookError, read_file
 from course_losses.grading.sandbox import Limits
 from course_losses.grading.slot import Slot
@@ -80,6 +82,21 @@ def test_hostile(sandboxed: Slot, canary: Path, listener: socket.socket, source:
     assert canary.read_text() == "alive"
     with pytest.raises(BlockingIOError):
         listener.accept()
+
+
+def test_a_course_below_tmp_has_a_tmp_that_nobody_writes(
+    sandboxed: Slot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as below:
+        places = [*sandbox._interpreter(), below]
+        monkeypatch.setattr(sandbox, "_interpreter", lambda: places)
+        with closing(Slot(EXERCISES["tversky"], 1, True, LIMITS)) as slot:
+            good(slot)
+            process = slot.sandbox._process
+            outcome = slot.grade(notebook(DEFINITION, "open('/tmp/left', 'w')"))
+            assert [error["type"] for error in outcome.errors] == ["OSError"]
+            good(slot)
+            assert slot.sandbox._process is process, "the room was not clean"
 
 
 def test_there_are_enough() -> None:
