@@ -152,7 +152,10 @@ def code_link(app: Sphinx, name: str) -> str:
     path, solution, own = name.partition(".ipynb:")
     if solution:
         return f"[`{own}`](/{path}.ipynb)"
-    return f"`{name}`" if name.startswith("torch.") else f"{{py:obj}}`.{name}`"
+    if name.startswith("torch."):
+        return f"`{name}`"
+    role = "func" if name.isidentifier() and name.islower() else "obj"  # bayesian is a module, too
+    return f"{{py:{role}}}`.{name}`"
 
 
 PUBLISHED = {
