@@ -55,6 +55,8 @@ def digest(folders: list[Path]) -> str:
 
 def draw_icons(app: Sphinx, exception: Exception | None) -> None:
     """The dozen icons in use as one small style sheet, instead of a script of 1500 and a font."""
+    if exception is not None:
+        return
     theme = Path(pydata_sphinx_theme.__file__).parent / "theme" / "pydata_sphinx_theme"
     script = (theme / "static" / "scripts" / "fontawesome.js").read_text(encoding="utf-8")
     pages = (page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html"))
