@@ -50,13 +50,17 @@ class Watched:
         self.complaints: list[str] = []
         page.on("console", self.console)
         page.on("pageerror", lambda error: self.complaints.append(f"script error: {error}"))
-        page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        page.on("requestfailed", self.failed)
         page.on("response", self.response)
         page.on("request", self.request)
 
     def console(self, message: Any) -> None:
         if message.type in {"error", "warning"}:
             self.complaints.append(f"console {message.type}: {message.text}")
+
+    def failed(self, request: Any) -> None:
+        if request.failure != "net::ERR_ABORTED":  # what was still under way when a page was left
+            self.complaints.append(f"failed: {request.url}")
 
     def response(self, response: Any) -> None:
         if response.status >= 400:
