@@ -184,6 +184,19 @@ def test_moodle_fills_the_worksheet(tmp_path: Path) -> None:
     assert [line[6] for line in lines] == ["'=why", "'=why", "nothing was handed in"]
 
 
+def test_moodle_leaves_two_folders_of_one_student_open(tmp_path: Path) -> None:
+    (tmp_path / "roster.csv").write_text(MOODLE)
+    records = Records(tmp_path)
+    folders = ["Anna Arendt", "Anna Arendt_5_assignsubmission_file_", "ben@example.org"]
+    found = [Submission(folder, "tversky", tmp_path / "x") for folder in folders]
+    for submission in found:
+        records.write(submission, Record(outcome(9), "n", "r", 1, "none", Limits()))
+    roster = read_roster(tmp_path / "roster.csv")
+    export.moodle(Gradebook(found, records, {"tversky": 10.0}, {}, roster), tmp_path)
+    _, *lines = table(tmp_path / "moodle-tversky.csv")
+    assert [line[4] for line in lines] == ["", "9", "0"]
+
+
 def test_moodle_without_a_worksheet(book: Gradebook, tmp_path: Path) -> None:
     export.moodle(book, tmp_path)
     header, *lines = table(tmp_path / "moodle-tversky.csv")
@@ -211,13 +224,13 @@ def test_scores_set_by_hand(book: Gradebook, tmp_path: Path) -> None:
     assert anna.detail == "set by hand to 8, from 10: late"
 
 
-def test_two_folders_of_one_student_are_left_open(book: Gradebook, tmp_path: Path) -> None:
-    (tmp_path / "roster.csv").write_text(CANVAS.replace(";s1;", ";<b>bold</b>;"))
+def test_folders_of_one_student_are_left_open(book: Gradebook, tmp_path: Path) -> None:
+    (tmp_path / "roster.csv").write_text(CANVAS.replace(";101;s1;", f";{FOLDERS[2]};<b>bold</b>;"))
     book.roster = read_roster(tmp_path / "roster.csv")
     export.canvas(book, tmp_path)
     assert table(tmp_path / "canvas.csv", ";")[2] == [
         "Arendt, Anna",
-        "101",
+        f"'{FOLDERS[2]}",
         "<b>bold</b>",
         "anna",
         "A",
@@ -226,8 +239,9 @@ def test_two_folders_of_one_student_are_left_open(book: Gradebook, tmp_path: Pat
     details = {row.student: row.detail for row in book}
     assert "also handed in as '<b>bold</b>'" in details["anna"]
     assert "also handed in as 'anna'" in details["<b>bold</b>"]
+    assert "also handed in as" in details[FOLDERS[2]]
     assert "also" not in details["ben@example.org"]
-    (remark,) = book.remarks()
+    (remark,) = book.remarks()  # once for the three
     assert "'<b>bold</b>', 'anna'" in remark
     assert "tversky" in remark
 
