@@ -24,6 +24,7 @@ test: $(VENV)/works lint types book
 lint: $(VENV)/works
 	$(RUN) ruff check
 	$(RUN) ruff format --check --quiet
+	$(RUN) check_jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 types: $(VENV)/works
 	$(RUN) mypy
