@@ -57,7 +57,7 @@ class BCELoss(Loss):
         :class:`BCEWithLogitsLoss` has no such wall.
 
     Source:
-        Good (1952), Rational Decisions, §3, the logarithmic score; Goodfellow, Bengio & Courville
+        Good (1952), Rational Decisions, the logarithmic score; Goodfellow, Bengio & Courville
         (2016), Deep Learning, §6.2.2.2.
 
     >>> BCELoss(reduction="none")(torch.tensor([0.5, 0.0, 0.0]), torch.tensor([1.0, 0.0, 1.0]))
@@ -230,7 +230,7 @@ class NLLLoss(ClassIndexLoss):
         torch, which gives NaN, it is 0 where that sum is 0 (all ignored).
 
     Source:
-        Good (1952), Rational Decisions, §3, the logarithmic score.
+        Good (1952), Rational Decisions, the logarithmic score.
 
     >>> NLLLoss()(torch.tensor([[0.5, 0.25, 0.25]]).log(), torch.tensor([1]))
     tensor(1.3863)
