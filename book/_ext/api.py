@@ -43,6 +43,13 @@ def choose_members(
     return False if name == "forward" else None
 
 
+def module_of_code(app: Sphinx, modname: str, attribute: str) -> str:
+    """Where a class or function is written; a method under torch's decorator would be torch's."""
+    owner = getattr(sys.modules.get(modname), attribute.partition(".")[0], None)
+    module = getattr(owner, "__module__", None) or ""
+    return module if module.startswith(PACKAGE) else modname
+
+
 def find_by_last_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element
 ) -> nodes.reference | None:
@@ -92,6 +99,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     _MockObject.__ror__ = lambda self, other: Union[other, self]  # noqa: UP007
     app.connect("autodoc-process-signature", restore_signature)
     app.connect("autodoc-skip-member", choose_members)
+    app.connect("viewcode-follow-imported", module_of_code)
     app.connect("missing-reference", find_by_last_name)
     app.connect("html-page-context", link_code)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
