@@ -125,7 +125,7 @@ class TemperatureScaling(nn.Module):
     :math:`\operatorname{mean}\bigl(\sum_k p_k z_k - z_y\bigr)`, whose zero is found by bisection.
 
     ``temperature`` is a buffer, 1 until ``fit`` is called: it is saved with the model, and no
-    optimizer trains it on the training data by accident.
+    optimiser trains it on the training data by accident.
 
     Shape:
         logits: :math:`(*)`. Result: the same.

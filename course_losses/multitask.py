@@ -108,7 +108,7 @@ class UncertaintyWeighting(nn.Module):
     Convention:
         ``kinds=None`` is twice the regression form. The factors matter while training; at the
         optimum all forms weigh the tasks like :math:`1/L_i`. Losses must be positive: below 0
-        the total has no minimum. ``log_vars`` must be given to the optimizer.
+        the total has no minimum. ``log_vars`` must be given to the optimiser.
 
     Source:
         Kendall, Gal & Cipolla (2018), Multi-Task Learning Using Uncertainty to Weigh Losses for
