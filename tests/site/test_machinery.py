@@ -154,3 +154,6 @@ def test_source_links_show_the_code(site: Path) -> None:
     source = (site / "_modules" / "course_losses" / "regression.html").read_text()
     assert "class" in source
     assert 'id="HuberLoss"' in source
+    decorated = (site / "_modules" / "course_losses" / "calibration.html").read_text()
+    assert 'id="TemperatureScaling.fit"' in decorated
+    assert {path.name for path in (site / "_modules").iterdir()} == {"course_losses", "index.html"}
