@@ -292,7 +292,7 @@ RULES: dict[str, list[Rule]] = {
             "GradNorm",
             "it balances the gradients on the layer that the tasks share",
         ),
-        Rule({}, "UncertaintyWeighting", "one learnt weight a task, nothing to tune"),
+        Rule({}, "UncertaintyWeighting", "one learned weight a task, nothing to tune"),
     ],
     "uncertainty": [
         Rule(
