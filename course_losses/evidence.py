@@ -7,7 +7,7 @@ output, from which the evidence ledger is collected.
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import fmean, stdev
 from typing import Any
 
@@ -36,10 +36,12 @@ class Claim:
         seeds: the seeds of the runs, at least 10.
         below: the upper end of the interval must be smaller.
         above: the lower end of the interval must be larger.
+        limits: the least and the greatest value an effect can have, ``(0, 1)`` for a share: the
+            interval ends there, since a mean beyond them is impossible.
 
     Raises:
         ValueError: neither bound is given, ``above`` is not less than ``below``, too few seeds, or
-            one twice.
+            one twice; from :meth:`judge`, a difference outside ``limits``.
 
     >>> claim = Claim("shift", "It shifts down.", "Someone (2001)", "ten coins",
     ...               "after minus before, points", range(10), below=0.0)
@@ -57,6 +59,7 @@ class Claim:
     seeds: Sequence[int]
     below: float | None = None
     above: float | None = None
+    limits: tuple[float, float] = field(default=(-math.inf, math.inf), repr=False)
 
     def __post_init__(self) -> None:
         if self.below is None and self.above is None:
@@ -94,13 +97,23 @@ class Claim:
             )
         if wrong := [value for value in values if not math.isfinite(value)]:
             raise ValueError(f"{condition!r} has {len(wrong)} differences that are not finite")
+        least, greatest = self.limits
+        if wrong := [value for value in values if not least <= value <= greatest]:
+            raise ValueError(f"{condition!r}: {wrong[0]:g} is outside the limits {self.limits}")
         mean = fmean(values)
         half = float(stdtrit(len(values) - 1, 0.975)) * stdev(values) / math.sqrt(len(values))
-        low, high = mean - half, mean + half
+        low, high = max(mean - half, least), min(mean + half, greatest)
         holds = (self.above is None or low > self.above) and (
             self.below is None or high < self.below
         )
         places = max(0, 1 - math.floor(math.log10(half))) if half else 3
+        for _ in range(3):  # more digits where rounding would put an end on or across a bound
+            places += any(
+                _side(round(end, places), bound) != _side(end, bound)
+                for end in (low, high)
+                for bound in (self.above, self.below)
+                if bound is not None
+            )
         mean, low, high = (round(x, places) + 0.0 for x in (mean, low, high))
         return Result(condition, mean, low, high, places, holds)
 
@@ -112,6 +125,10 @@ class Claim:
             f"each of {len(self.seeds)} seeds, {min(self.seeds)} to {max(self.seeds)}.\n>\n"
             f"> **Criterion.** {self.criterion[0].upper()}{self.criterion[1:]}.\n"
         )
+
+
+def _side(value: float, bound: float) -> int:
+    return (value > bound) - (value < bound)
 
 
 @dataclass(frozen=True)

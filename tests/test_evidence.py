@@ -91,6 +91,38 @@ def test_digits_follow_the_interval_and_zero_has_no_sign():
     assert same.holds
 
 
+@pytest.mark.parametrize(
+    ("bounds", "shown"),
+    [
+        ({"below": 7.67}, "+5.500 [+3.334, +7.666]"),  # the ends: 3.3341 and 7.6659
+        ({"below": 7.666}, "+5.5000 [+3.3341, +7.6659]"),
+        ({"below": 7.66}, "+5.5 [+3.3, +7.7]"),
+        ({"below": 7.7}, "+5.50 [+3.33, +7.67]"),
+        ({"above": 3.3}, "+5.50 [+3.33, +7.67]"),
+        ({"above": 3.34}, "+5.5 [+3.3, +7.7]"),
+        ({"above": 3.0, "below": 7.7}, "+5.50 [+3.33, +7.67]"),
+    ],
+)
+def test_rounding_leaves_each_end_on_its_side_of_the_bound(bounds, shown):
+    """Else "+0.13 [+0.00, +0.26]" fails and nobody sees why."""
+    assert str(claim(**bounds).judge({"always": UP}).results[0]) == shown
+
+
+def test_an_interval_ends_where_the_effect_does():
+    shares = [1.0] * 9 + [0.8]  # mean 0.98, interval 0.98 ± 0.0452
+    (free,) = claim(above=0.9).judge({"always": shares}).results
+    assert str(free) == "+0.980 [+0.935, +1.025]"
+    (share,) = claim(above=0.9, limits=(0, 1)).judge({"always": shares}).results
+    assert str(share) == "+0.980 [+0.935, +1.000]"
+    (missed,) = claim(above=-0.1, limits=(0, 1)).judge({"always": [1 - x for x in shares]}).results
+    assert str(missed) == "+0.020 [+0.000, +0.065]"
+
+
+def test_an_effect_beyond_its_limits_is_refused():
+    with pytest.raises(ValueError, match=r"'always': 1\.2 is outside the limits"):
+        claim(above=0.9, limits=(0, 1)).judge({"always": [1.0] * 9 + [1.2]})
+
+
 def test_criterion_is_told_before_the_run():
     shown = claim(above=-0.5, below=2.0)._repr_markdown_()
     assert "It resists. Source: Someone (2001), Eq. (1)." in shown
