@@ -97,7 +97,7 @@ CARDS = [
         losses.DIoULoss,
         formula=r"1 - \mathrm{IoU} + \rho^2 / c^2",
         range=("0", "2"),
-        use="boxes that may miss their targets, when they should get there fast",
+        use="boxes whose centres should agree, even when one lies inside the other",
         avoid="when the shape of the box matters more than its place",
         failure=one_centre_for_all_shapes,
     ),
