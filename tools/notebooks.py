@@ -19,7 +19,7 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("book", "exercises", "solutions")
@@ -27,7 +27,7 @@ FIRST_CELL = ("torch.set_num_threads(1)", "torch.set_default_dtype(", "torch.man
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
 SECONDS_PER_CELL = 300
 STEPPER_BYTES = 15_000
-COLOURS_OF_A_DRAWING = 4096
+LEVELS_THAT_SHOW = 1.5
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6,}")
 
 
@@ -90,14 +90,21 @@ def tidied(notebook: NotebookNode) -> NotebookNode:
 
 
 def lighter(png: str) -> str:
-    """A drawing in a palette of 256 colours, a third of the bytes; a photograph as it is."""
+    """A drawing in a palette of 256 colours, a third of the bytes; a picture as it is.
+
+    A picture is what the palette would change: by so many of 255 levels in the mean, where opaque.
+    """
     image = Image.open(io.BytesIO(base64.b64decode(png)))
-    if image.mode == "P" or image.getcolors(COLOURS_OF_A_DRAWING) is None:
+    if image.mode == "P":
+        return png
+    image = image.convert("RGBA")
+    drawing = image.quantize(256, Image.Quantize.FASTOCTREE)
+    change = ImageChops.difference(image.convert("RGB"), drawing.convert("RGB"))
+    opaque = image.getchannel("A").point(lambda alpha: 255 * (alpha == 255))
+    if opaque.getbbox() and max(ImageStat.Stat(change, opaque).mean) > LEVELS_THAT_SHOW:
         return png
     packed = io.BytesIO()
-    image.convert("RGBA").quantize(256, Image.Quantize.FASTOCTREE).save(
-        packed, "PNG", optimize=True, dpi=image.info.get("dpi")
-    )
+    drawing.save(packed, "PNG", optimize=True, dpi=image.info.get("dpi"))
     return base64.b64encode(packed.getvalue()).decode()
 
 

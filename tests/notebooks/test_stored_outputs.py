@@ -177,6 +177,17 @@ def test_photographs_keep_their_colours() -> None:
     assert lighter(photograph) == photograph
 
 
+def test_a_grey_picture_beside_a_drawing_keeps_its_shades() -> None:
+    figure, (left, right) = plt.subplots(1, 2)
+    left.imshow(Image.radial_gradient("L"), cmap="gray")
+    right.plot([0, 1, 2], [0, 1, 0.5])
+    packed = io.BytesIO()
+    figure.savefig(packed, transparent=True)
+    plt.close(figure)
+    mixed = base64.b64encode(packed.getvalue()).decode()
+    assert lighter(mixed) == mixed
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "lesson.ipynb"
