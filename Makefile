@@ -7,7 +7,7 @@ PIP := $(RUN) pip install --quiet --disable-pip-version-check --constraint const
 # One thread a process, so that numbers do not depend on the number of cores.
 export OMP_NUM_THREADS := 1
 
-.PHONY: book serve test lint types notebooks release grade bench mutants
+.PHONY: book serve test lint types links notebooks release grade bench mutants
 
 book: $(VENV)/reads
 	$(VENV)/bin/jupyter-book build . -W -n --keep-going --quiet
@@ -24,10 +24,15 @@ test: $(VENV)/works lint types book
 lint: $(VENV)/works
 	$(RUN) ruff check
 	$(RUN) ruff format --check --quiet
+	$(VENV)/bin/typos --format brief
 	$(RUN) check_jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 types: $(VENV)/works
 	$(RUN) mypy
+
+# Whether the addresses that the book names still answer: needs the network, and minutes.
+links: $(VENV)/reads
+	$(VENV)/bin/jupyter-book build . --builder linkcheck --quiet --path-output _build/links
 
 # The only writer of outputs in notebooks: make notebooks NOTEBOOKS="book/regression.ipynb"
 notebooks: release
