@@ -40,7 +40,7 @@ DIGITS = 4
 MOST_POINTS = 250  # of a series; of a longer one every second, third … point
 OF_A_GUIDE = 5  # points at most
 Panel = dict[str, Any]
-Names = dict[str, set[str]]  # by colour
+Names = dict[Any, set[str]]  # by look
 
 
 @dataclass
@@ -91,7 +91,7 @@ def figure_panels(figure: Figure) -> list[Panel]:
         series = joined(series)
         number_namesakes(series)
         if not title:
-            title = f"panel {number}" if len(panels) > 1 else ""
+            title = plain(figure.get_suptitle()) if len(panels) == 1 else f"panel {number}"
         records.append(
             {"title": title, "x": across, "y": up, "series": [one.record() for one in series]}
         )
@@ -235,14 +235,15 @@ def name_by_color(figure: Figure, drawn: dict[Axes, list[Series]]) -> None:
         if axes.figure.legends or len({one.color for one in nameless if not is_guide(one)}) > 1:
             here += everywhere
         for one in nameless:
-            found = (names[one.color] for names in here)
+            found = (names[look(one.artist)] for names in here)
             one.name = next((min(names) for names in found if len(names) == 1), "")
 
 
 def texts(axes: Axes) -> Names:
     names: Names = defaultdict(set)
     for text in axes.texts:
-        names[color_of(text)].add(plain(text.get_text()))
+        if not is_grey(color_of(text)):
+            names[look(text)].add(plain(text.get_text()))
     return names
 
 
@@ -250,7 +251,7 @@ def entries(legend: Legend | None) -> Names:
     names: Names = defaultdict(set)
     if legend is not None:
         for handle, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
-            names[color_of(handle)].add(plain(text.get_text()))
+            names[look(handle)].add(plain(text.get_text()))
     return names
 
 
@@ -258,7 +259,7 @@ def named(series: Iterable[Series]) -> Names:
     names: Names = defaultdict(set)
     for one in series:
         if one.name:
-            names[one.color].add(one.name)
+            names[look(one.artist)].add(one.name)
     return names
 
 
@@ -318,11 +319,20 @@ def number_namesakes(series: list[Series]) -> None:
 
 
 def is_guide(one: Series) -> bool:
-    red, green, blue = to_rgb(one.color)
-    grey = max(red, green, blue) - min(red, green, blue) < 0.02
     few = max(len(one.x), len(one.y)) <= OF_A_GUIDE
     straight = not (one.x and one.y)
-    return isinstance(one.artist, Line2D) and (straight or (grey and few))
+    return isinstance(one.artist, Line2D) and (straight or (is_grey(one.color) and few))
+
+
+def look(artist: Artist) -> Any:
+    """What tells series apart: their colour; but points, lines and areas may all be grey."""
+    color = color_of(artist)
+    return (color, type(artist)) if is_grey(color) else color
+
+
+def is_grey(color: str) -> bool:
+    levels = to_rgb(color)
+    return max(levels) - min(levels) < 0.02
 
 
 def axis_name(axes: Axes, key: str) -> str:
@@ -333,9 +343,8 @@ def axis_name(axes: Axes, key: str) -> str:
 
 
 def title_of(axes: Axes) -> str:
-    own = [axes.get_title(side) for side in ("left", "center", "right")]
-    alone = len(axes.figure.axes) == 1
-    return plain(next(filter(None, own), axes.figure.get_suptitle() if alone else ""))
+    titles = [axes.get_title(side) for side in ("left", "center", "right")]
+    return plain(next(filter(None, titles), ""))
 
 
 def own_name(artist: Any) -> str:
@@ -373,7 +382,10 @@ def rounded(value: Any) -> Any:
 
 def load_ipython_extension(shell: Any) -> None:
     def left_by(panels: Any) -> Any:
-        return lambda shown: ({}, {KEY: json.dumps(panels(shown), ensure_ascii=False)})
+        return lambda shown: (
+            {},
+            {KEY: json.dumps(panels(shown), ensure_ascii=False, separators=(",", ":"))},
+        )
 
     bundles = shell.display_formatter.mimebundle_formatter
     bundles.for_type(Figure, left_by(figure_panels))

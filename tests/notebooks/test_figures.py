@@ -139,6 +139,14 @@ def test_a_name_from_legend_text_or_axis(axes: Axes) -> None:
     assert names == ["by legend", "by text", "what remains", "what remains (2)"]
 
 
+def test_grey_points_are_not_what_a_grey_line_is(axes: Axes) -> None:
+    axes.plot(X, X, color="0.5", label="truth")
+    axes.scatter(X, X, color="0.5")
+    axes.text(1, 1, "here")
+    axes.set_ylabel("height")
+    assert [one["name"] for one in series(axes)] == ["truth", "height"]
+
+
 def test_two_colours_without_names_stay_nameless(axes: Axes) -> None:
     axes.plot(X, [1, 2, 3])
     axes.plot(X, [2, 3, 4])
@@ -198,6 +206,13 @@ def test_panels_share_names_of_axes_and_skip_colour_bars() -> None:
         ("panel 2", "time", "height"),
     ]
     plt.close(figure)
+
+
+def test_a_colour_bar_is_no_panel(axes: Axes) -> None:
+    axes.figure.colorbar(axes.scatter(X, X, c=X, label="a"))
+    axes.figure.suptitle("Three points")
+    (panel,) = figure_panels(axes.figure)
+    assert panel["title"] == "Three points"
 
 
 def test_what_it_cannot_say_it_refuses(axes: Axes) -> None:
