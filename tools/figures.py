@@ -37,7 +37,7 @@ from course_losses.viz import Stepper
 
 KEY = "figure"
 DIGITS = 4
-MOST_POINTS = 250  # of a series; of a longer one every second, third … point
+MOST_POINTS = 450  # of a series; of a longer one every second, third … point
 OF_A_GUIDE = 5  # points at most
 Panel = dict[str, Any]
 Names = dict[Any, set[str]]  # by look
@@ -360,6 +360,8 @@ def color_of(artist: Artist) -> str:
         if artist.get_linestyle() == "None" and artist.get_markerfacecolor() != "none":
             color = artist.get_markerfacecolor()
     elif hasattr(artist, "get_facecolor"):
+        if artist.get_array() is not None:
+            artist.update_scalarmappable()
         colors = [*artist.get_facecolor(), *artist.get_edgecolor()]
         color = colors[0] if colors else "black"
     else:

@@ -147,6 +147,13 @@ def test_grey_points_are_not_what_a_grey_line_is(axes: Axes) -> None:
     assert [one["name"] for one in series(axes)] == ["truth", "height"]
 
 
+def test_points_coloured_by_value_are_not_what_the_first_colour_is(axes: Axes) -> None:
+    axes.scatter(X, X, c=X)
+    axes.plot(X, X, color="C0", label="line")
+    axes.set_ylabel("height")
+    assert {one["name"] for one in series(axes)} == {"line", "height"}
+
+
 def test_two_colours_without_names_stay_nameless(axes: Axes) -> None:
     axes.plot(X, [1, 2, 3])
     axes.plot(X, [2, 3, 4])
