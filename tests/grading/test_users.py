@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,32 +52,45 @@ def private_part(path: Path) -> str:
     return str(closed[0]) if closed else ""
 
 
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """Not ``tmp_path``: every pytest that starts meanwhile would close the folders above it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "out").mkdir()
+        (folder / "out").chmod(0o777)
+        yield folder
+
+
 @pytest.mark.parametrize("user", ["this user", "an ordinary user"])
-def test_every_user_can_grade(tmp_path: Path, user: str) -> None:
+def test_every_user_can_grade(public_folder: Path, user: str) -> None:
     if bubblewrap_fault():
         pytest.skip(ENABLE)
     prefix: list[str] = []
-    here = os.environ | {"OMP_NUM_THREADS": "1", "TERM": "dumb", "HOME": str(tmp_path)}
+    here = os.environ | {"OMP_NUM_THREADS": "1", "TERM": "dumb", "HOME": str(public_folder)}
     if user == "an ordinary user" and os.geteuid() == 0:
         if not (shutil.which("unshare") and shutil.which("setpriv")):
             pytest.skip("grading as an ordinary user (to enable: sudo apt install util-linux)")
         needed = [Path(sys.base_prefix).resolve(), Path(sys.prefix), ROOT]
         closed = {str(place): private_part(place) for place in needed if private_part(place)}
-        here |= {"ROOM": str(tmp_path / "room")}
+        here |= {"ROOM": str(public_folder / "room")}
         prefix = ["unshare", "--mount", "bash", "-c", OPENED, "bash"]
         prefix += [*closed, "--", *sorted(set(closed.values())), "--"]
-    hand_in(tmp_path / "in", "anna", notebook(DEFINITION))
-    hand_in(tmp_path / "in", "bomb", notebook(BOMB))
+    hand_in(public_folder / "in", "anna", notebook(DEFINITION))
+    hand_in(public_folder / "in", "bomb", notebook(BOMB))
     spies = [HOSTILE[name] for name in HOSTILE if "process 1" in name and "kill" not in name]
-    hand_in(tmp_path / "in", "spy", notebook(*spies))
-    for folder in (tmp_path, *tmp_path.parents):
-        if Path(tempfile.gettempdir()) in folder.parents:
-            folder.chmod(0o755)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out").chmod(0o777)
+    hand_in(public_folder / "in", "spy", notebook(*spies))
     command = Path(sys.executable).parent / "course-losses"
     told = subprocess.run(
-        [*prefix, str(command), "grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")],
+        [
+            *prefix,
+            str(command),
+            "grade",
+            str(public_folder / "in"),
+            "--out",
+            str(public_folder / "out"),
+        ],
         cwd=ROOT,
         env=here,
         capture_output=True,
@@ -84,7 +98,7 @@ def test_every_user_can_grade(tmp_path: Path, user: str) -> None:
         check=False,
     )
     assert told.returncode == 0, told.stdout + told.stderr
-    anna, bomb, spy = table(tmp_path / "out" / "grades.csv")
+    anna, bomb, spy = table(public_folder / "out" / "grades.csv")
     assert "LEAK" not in spy["detail"]
     assert spy["status"] == "error"
     assert (anna["status"], anna["score"]) == ("graded", "10")
