@@ -39,6 +39,19 @@ def mend_roles(
         context["body"] = re.sub(r'<th class="head">(<p></p>)?</th>', "<td></td>", body)
 
 
+def mark_breaks(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Where a long name in a sentence may go on in the next line: in front of _ and capitals."""
+
+    def marked(name: re.Match[str]) -> str:
+        return re.sub(r"(?<=[a-z0-9)])(?=[_A-Z(])|(?<=[.,=/(])(?=\w)", "<wbr>", name[0])
+
+    if context.get("body"):
+        inside = r'(?<=<span class="pre">)[^<&]{13,}(?=</span>)'
+        context["body"] = re.sub(inside, marked, context["body"])
+
+
 def drop_empty_headers(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """A Markdown table must have a header row; one without words is no header."""
     for header in list(doctree.findall(nodes.thead)):
@@ -91,6 +104,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     )  # Jupyter Book sets it, and we load no comments
     app.connect("doctree-resolved", drop_empty_headers)
     app.connect("html-page-context", mend_roles, priority=900)
+    app.connect("html-page-context", mark_breaks, priority=900)
     app.add_css_file("icons.css")
     app.connect("build-finished", draw_icons)
     app.connect("build-finished", drop_what_no_page_loads)
