@@ -51,7 +51,7 @@ def read(path: Path) -> NotebookNode:
 
 def run(notebook: NotebookNode, folder: Path) -> NotebookNode:
     """The notebook with fresh outputs, and nothing in it that depends on when or where it ran."""
-    os.environ.update(ONE_THREAD)
+    os.environ.update(ONE_THREAD, PYTHONPATH=str(ROOT))  # the kernel imports tools.figures
     NotebookClient(
         notebook,
         timeout=SECONDS_PER_CELL,
@@ -59,6 +59,7 @@ def run(notebook: NotebookNode, folder: Path) -> NotebookNode:
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         coalesce_streams=True,
+        extra_arguments=["--ext=tools.figures"],
     ).execute()
     return tidied(notebook)
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,6 +210,23 @@ def test_writer_runs_in_place_and_changes_nothing_the_second_time(file: Path) ->
     assert main([str(file)]) == 0
     assert file.read_bytes() == written
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_writer_stores_the_numbers_of_a_figure(file: Path) -> None:
+    nb = read(file)
+    nb.cells[1].source = (
+        "import matplotlib.pyplot as plt\n\nplt.plot([1, 2], [3.14159, 4], label='a')\nplt.show()"
+    )
+    nb.cells[1].metadata["mystnb"] = {"image": {"alt": "a line from left to right"}}
+    nb.cells[2].source = (
+        "from course_losses.viz import Stepper\n\n"
+        "Stepper('w', [0, 1], {1: {'loss': {'b': [0, 1]}}}, xlabel='x', caption='c')"
+    )
+    nbformat.write(nb, file)
+    assert main([str(file)]) == 0
+    shown = [json.loads(cell.outputs[0].metadata["figure"]) for cell in read(file).cells[1:]]
+    drawn = [panels[0]["series"][0] for panels in shown]
+    assert drawn == [{"name": "a", "x": [1, 2], "y": [3.142, 4]}, {"name": "b", "y": [0, 1]}]
 
 
 @pytest.mark.parametrize("source", ["1 / 0", "import sys; print('careful', file=sys.stderr)"])
