@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from scipy.optimize import brentq
 from torch import Tensor, nn
 
 from course_losses.checks import class_per_position, floating, probabilities, whole, within
@@ -122,7 +123,8 @@ class TemperatureScaling(nn.Module):
 
     No class changes its rank, so the accuracy stays as it is. ``fit`` finds the :math:`T` with the
     smallest cross-entropy on held-out data: in :math:`1/T` the problem is convex, with slope
-    :math:`\operatorname{mean}\bigl(\sum_k p_k z_k - z_y\bigr)`, whose zero is found by bisection.
+    :math:`\operatorname{mean}\bigl(\sum_k p_k z_k - z_y\bigr)`, whose zero is found by
+    Brent's method.
 
     ``temperature`` is a buffer, 1 until ``fit`` is called: it is saved with the model, and no
     optimiser trains it on the training data by accident.
@@ -162,7 +164,7 @@ class TemperatureScaling(nn.Module):
             raise ValueError("logits must be finite, got inf or nan: mask them before fitting")
 
         def slope(inverse: float) -> float:
-            return float(((inverse * gaps).softmax(1) * gaps).sum(1).mean())
+            return float(((inverse * gaps).softmax(1) * gaps).sum())
 
         if gaps.max() <= 0:
             raise ValueError(
@@ -174,13 +176,10 @@ class TemperatureScaling(nn.Module):
                 "logits must be higher for the true class than on average, got no such relation: "
                 "the best temperature would be infinite; check that target belongs to logits"
             )
-        low, high = 0.0, 1.0
+        high = 1.0
         while slope(high) < 0:
-            low, high = high, 2 * high
-        while high - low > 1e-9 * high:
-            middle = (low + high) / 2
-            low, high = (middle, high) if slope(middle) < 0 else (low, middle)
-        self.temperature.fill_(1 / high)
+            high *= 2
+        self.temperature.fill_(1 / brentq(slope, 0.0, high, xtol=1e-15 * high))
         return self
 
 

@@ -39,7 +39,7 @@ def row_distances(a: Tensor, b: Tensor) -> Tensor:
 
 def pairwise_distances(x: Tensor) -> Tensor:
     """How far all rows are from each other, from differences: nothing cancels far from 0."""
-    exponent = torch.frexp(x.detach().abs().max()).exponent
+    exponent = torch.frexp(x.abs().max()).exponent
     scale = torch.ldexp(torch.ones((), dtype=x.dtype, device=x.device), exponent)
     above_diagonal = torch.ones(len(x), len(x), dtype=torch.bool, device=x.device).triu(1)
     upper = torch.zeros_like(above_diagonal, dtype=x.dtype)

@@ -168,10 +168,11 @@ def overconfident(n: int, seed: int, factor: float = 3.0) -> tuple[torch.Tensor,
     return factor * logits, target
 
 
-def test_fit_by_hand():  # three of four right: softmax gives 3/4 where 4/T = log 3
-    logits = torch.tensor([[4.0, 0.0]] * 4, dtype=torch.float64)
+@pytest.mark.parametrize("size", [1e-3, 1.0, 4.0, 1e5])
+def test_fit_by_hand(size):  # three of four right: softmax gives 3/4 where size/T = log 3
+    logits = torch.tensor([[size, 0.0]] * 4, dtype=torch.float64)
     scaler = cl.TemperatureScaling().double().fit(logits, torch.tensor([0, 0, 0, 1]))
-    assert scaler.temperature.item() == pytest.approx(4 / math.log(3), rel=1e-8)
+    assert scaler.temperature.item() == pytest.approx(size / math.log(3), rel=1e-8)
 
 
 @pytest.mark.parametrize("factor", [0.01, 0.5, 3.0, 1000.0])
@@ -227,6 +228,11 @@ def test_fit_takes_maps():
 
 
 # ---------------------------------------------------------------- ECE
+
+
+def test_ece_is_a_measure_and_carries_no_gradient():
+    probs = torch.tensor([[0.9, 0.1], [0.8, 0.2]], requires_grad=True)
+    assert not cl.expected_calibration_error(probs, torch.tensor([0, 1])).requires_grad
 
 
 def naive_ece(probs: torch.Tensor, target: torch.Tensor, bins: int) -> float:

@@ -87,6 +87,11 @@ def test_mined_triplets_by_hand(mining):
     assert_close(cl.OnlineTripletLoss(1.5, mining)(LINE, OWNERS), order.sum() / count)
 
 
+def test_the_hardest_positive_may_coincide_with_its_anchor():
+    x, labels = on_a_line(5, 0, 0), torch.tensor([1, 0, 0])
+    assert_close(cl.OnlineTripletLoss(margin=6)(x, labels), tensor(0 - 5 + 6).squeeze())
+
+
 def test_hard_averages_over_the_anchors_that_have_both():
     x, labels = on_a_line(0, 1, 9), torch.tensor([0, 0, 1])
     values = cl.OnlineTripletLoss(margin=10, reduction="none")(x, labels)
@@ -352,6 +357,13 @@ def test_distances_of_any_size_in_float32(size):
     pairwise = pairwise_distances(x) / size
     assert_close(pairwise[:3], expected, rtol=1e-6, atol=1e-6)
     assert_close(pairwise, pairwise.T)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+def test_a_row_is_scaled_by_its_largest_entry(size):
+    row = torch.tensor([[3.0, 1e-9, 4.0]]) * size
+    assert (row_distances(row, torch.zeros(1, 3)) / size).item() == pytest.approx(5, rel=1e-6)
+    assert_close(unit_rows(row), torch.tensor([[0.6, 0.0, 0.8]]))
 
 
 def test_distances_beyond_float32_in_float64():

@@ -129,4 +129,10 @@ REFUSED = [
     ),
     Refused("all wrong", lambda: fit(-right), ValueError, "no such relation: .* would be infinite"),
     Refused("infinite logits", lambda: fit(right / 0), ValueError, "logits must be finite"),
+    Refused(
+        "one infinite",
+        lambda: fit(right.where(right != right[0, 1], -torch.inf)),
+        ValueError,
+        "got inf or nan",
+    ),
 ]
