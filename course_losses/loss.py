@@ -16,6 +16,9 @@ from course_losses.checks import one_of
 
 Reduction = Literal["mean", "sum", "none"]
 Forward = TypeVar("Forward", bound=Callable[..., Tensor])
+# Asked once: torch 2.6 compiles no call that asks.
+DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia")
+AUTOCAST = {device for device in DEVICES if torch.amp.is_autocast_available(device)}
 
 
 class Loss(nn.Module):
@@ -79,7 +82,7 @@ def in_float32(forward: Forward) -> Forward:
 
 
 def _autocast(device: str) -> bool:
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return device in AUTOCAST and torch.is_autocast_enabled(device)
 
 
 def _promoted(tensors: Iterable[Tensor]) -> torch.dtype:
@@ -90,7 +93,7 @@ def _tensors(value: object) -> Iterator[Tensor]:
     """The tensors among arguments, mappings and sequences of them included."""
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, Mapping | list | tuple):
+    elif isinstance(value, (Mapping, list, tuple)):  # torch 2.6 compiles no union here
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from _tensors(part)
 
@@ -98,7 +101,7 @@ def _tensors(value: object) -> Iterator[Tensor]:
 def _widened(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _widened(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [_widened(part) for part in value]
     half = isinstance(value, Tensor) and value.is_floating_point() and value.itemsize < 4
     return value.float() if half else value
