@@ -43,6 +43,8 @@ CASES = [
 logits, classes = torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
 uniform = torch.full((4, 3), 1 / 3)
 right = torch.tensor([[2.0, 0.0, 0.0]] * 4)
+pair = torch.tensor([0, 1])
+low_sum, high_sum = torch.tensor([[[0.9, 0.6], [0.1, 0.1]], [[0.95, 0.95], [0.5, 0.4]]])
 curve = cl.reliability_curve
 error = cl.expected_calibration_error
 
@@ -128,6 +130,8 @@ REFUSED = [
         "no such relation",
     ),
     Refused("all wrong", lambda: fit(-right), ValueError, "no such relation: .* would be infinite"),
+    Refused("least sum", lambda: error(low_sum, pair), ValueError, "got a sum of 0.2: did you"),
+    Refused("largest sum", lambda: error(high_sum, pair), ValueError, "got a sum of 1.9: did you"),
     Refused("infinite logits", lambda: fit(right / 0), ValueError, "logits must be finite"),
     Refused(
         "one infinite",
