@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from pybtex.database import Entry, parse_file
 
-from tools.notebooks import ROOT
+from course_losses.evidence import MIME
+from tools.notebooks import ROOT, notebooks
 
 ENTRIES: dict[str, Entry] = dict(parse_file(str(ROOT / "book" / "references.bib")).entries)
 every_entry = pytest.mark.parametrize("key", ENTRIES)
@@ -22,29 +23,35 @@ def text_of(path: Path) -> str:
     return text
 
 
+NOTEBOOKS = list(notebooks(ROOT / folder for folder in ("book", "exercises", "solutions")))
+PAGES = [*NOTEBOOKS, *sorted((ROOT / "book").rglob("*.md"))]
+
+
 @cache
 def cited() -> frozenset[str]:
     """The keys that pages cite."""
-    pages = [
-        page
-        for folder in ("book", "exercises", "solutions")
-        for page in sorted((ROOT / folder).rglob("*"))
-        if page.suffix in {".ipynb", ".md"}
-    ]
-    roles = re.findall(r"\{cite:\w+\}`([^`]+)`", "\n".join(map(text_of, pages)))
+    roles = re.findall(r"\{cite:\w+\}`([^`]+)`", "\n".join(map(text_of, PAGES)))
     return frozenset(key.strip() for role in roles for key in role.split(","))
 
 
 @cache
 def sources() -> tuple[tuple[str, str], ...]:
-    """The works that docstrings name as their source: the words before a year, and the year."""
+    """The works that docstrings and claims name: the words before a year, and the year."""
     modules = sorted((ROOT / "course_losses").glob("*.py"))
-    found = []
-    for module in modules:
-        paragraphs = re.findall(r"Source:\n((?: {8}.+\n)+)", module.read_text(encoding="utf-8"))
-        for paragraph in paragraphs:
-            found += re.findall(r"([^;:()]+)\((\d{4})\)", " ".join(paragraph.split()))
-    return tuple(found)
+    names = [
+        paragraph
+        for module in modules
+        for paragraph in re.findall(r"Source:\n((?: {8}.+\n)+)", module.read_text(encoding="utf-8"))
+    ]
+    names += [
+        output["data"][MIME]["source"]
+        for notebook in NOTEBOOKS
+        for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        for output in cell.get("outputs", [])
+        if MIME in output.get("data", {})
+    ]
+    years = r"([^;:()]+)\((\d{4})\)"
+    return tuple(found for name in names for found in re.findall(years, " ".join(name.split())))
 
 
 def is_named(entry: Entry, words: str, year: str) -> bool:
@@ -57,8 +64,8 @@ def test_pages_cite_what_the_bibliography_has() -> None:
     assert cited() <= set(ENTRIES)
 
 
-def test_docstrings_name_what_the_bibliography_has() -> None:
-    assert len(sources()) > 40
+def test_docstrings_and_claims_name_what_the_bibliography_has() -> None:
+    assert len(sources()) > 100
     missing = [
         f"{words.strip()} ({year})"
         for words, year in sources()
@@ -68,7 +75,7 @@ def test_docstrings_name_what_the_bibliography_has() -> None:
 
 
 @every_entry
-def test_an_entry_is_cited_or_named_by_a_docstring(key: str) -> None:
+def test_an_entry_is_cited_or_named(key: str) -> None:
     named = any(is_named(ENTRIES[key], words, year) for words, year in sources())
     assert key in cited() or named
 
