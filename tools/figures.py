@@ -123,7 +123,6 @@ def series_of(axes: Axes) -> Iterator[Series]:
             spoken_for.update((line, *caps, *bars))
             yield error_bars_of(container)
         elif isinstance(container, BarContainer):
-            spoken_for.update(container.patches)
             if container.errorbar is not None:
                 raise ValueError("bars with error bars: draw these with a call of their own")
             yield bars_of(container)
@@ -242,8 +241,7 @@ def name_by_color(figure: Figure, drawn: dict[Axes, list[Series]]) -> None:
 def texts(axes: Axes) -> Names:
     names: Names = defaultdict(set)
     for text in axes.texts:
-        if not is_grey(color_of(text)):
-            names[look(text)].add(plain(text.get_text()))
+        names[look(text)].add(plain(text.get_text()))
     return names
 
 
@@ -355,10 +353,6 @@ def own_name(artist: Any) -> str:
 def color_of(artist: Artist) -> str:
     if isinstance(artist, Patch):
         color = artist.get_facecolor() if artist.get_fill() else artist.get_edgecolor()
-    elif isinstance(artist, Line2D):
-        color = artist.get_color()
-        if artist.get_linestyle() == "None" and artist.get_markerfacecolor() != "none":
-            color = artist.get_markerfacecolor()
     elif hasattr(artist, "get_facecolor"):
         if artist.get_array() is not None:
             artist.update_scalarmappable()

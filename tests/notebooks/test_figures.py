@@ -29,7 +29,7 @@ def series(axes: Axes) -> list[dict[str, Any]]:
 
 def test_curves_by_their_labels_and_axes(axes: Axes) -> None:
     axes.plot(X, [1, 4, 9], label="squares")
-    axes.plot(X, [1, math.nan, 27.00049], label="cubes")
+    axes.plot([1, 2, 3, math.nan], [1, math.nan, 27.00049, 4], label="cubes")
     axes.set(title="Powers", xlabel="a\nnumber", ylabel="its power")
     squares = {"name": "squares", "x": [1, 2, 3], "y": [1, 4, 9]}
     cubes = {"name": "cubes", "x": [1, 3], "y": [1, 27]}
@@ -45,13 +45,13 @@ def test_four_digits_and_whole_numbers(axes: Axes) -> None:
 
 
 def test_a_band_belongs_to_the_curve_of_its_colour(axes: Axes) -> None:
-    (line,) = axes.plot(X, [1, 4, 9], label="a")
     axes.plot(X, [0, 0, 0], label="b")
+    (line,) = axes.plot(X, [1, 4, 9], label="a")
     axes.fill_between(X, [2, 5, 10], [0, 3, 8], color=line.get_color(), alpha=0.2)
     axes.fill_between([0, 4], 0, [1, 2], color="C4", label="alone")
     assert series(axes) == [
-        {"name": "a", "x": X, "y": [1, 4, 9], "low": [0, 3, 8], "high": [2, 5, 10]},
         {"name": "b", "x": X, "y": [0, 0, 0]},
+        {"name": "a", "x": X, "y": [1, 4, 9], "low": [0, 3, 8], "high": [2, 5, 10]},
         {"name": "alone", "x": [0, 4], "low": [0, 0], "high": [1, 2]},
     ]
 
@@ -120,7 +120,7 @@ def test_what_is_no_data(axes: Axes) -> None:
     axes.imshow([[0, 1], [1, 0]])
     axes.contour([[0, 1], [1, 0]])
     axes.add_patch(Rectangle((0, 0), 1, 1))
-    axes.fill([0, 1, 1], [0, 0, 1])
+    axes.fill([0, 0, 1, 1, 2, 2], [0, 1, 1, 2, 2, 0])
     axes.annotate("here", (0, 0), (1, 1), arrowprops={})
     axes.axhline(0, color="C5")
     axes.plot([0, 1], [0, 1], color="0.46")
@@ -137,6 +137,25 @@ def test_a_name_from_legend_text_or_axis(axes: Axes) -> None:
     axes.set_ylabel("what remains")
     names = [one["name"] for one in series(axes)]
     assert names == ["by legend", "by text", "what remains", "what remains (2)"]
+
+
+def test_a_lone_curve_is_named_by_the_legend_before_the_axis(axes: Axes) -> None:
+    (line,) = axes.plot(X, X)
+    axes.legend([line], ["by legend"])
+    axes.set_ylabel("height")
+    assert series(axes)[0]["name"] == "by legend"
+
+
+def test_a_colour_with_two_names_gives_neither(axes: Axes) -> None:
+    for label in ("a", "b", None):
+        axes.plot(X, X, color="C0", label=label)
+    assert [one["name"] for one in series(axes)] == ["a", "b", ""]
+
+
+def test_a_grey_curve_of_many_points_is_data(axes: Axes) -> None:
+    axes.plot(range(9), range(9), color="0.5")
+    axes.set_ylabel("height")
+    assert series(axes)[0]["name"] == "height"
 
 
 def test_grey_points_are_not_what_a_grey_line_is(axes: Axes) -> None:
