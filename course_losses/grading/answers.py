@@ -90,16 +90,26 @@ def default_dtype(dtype: torch.dtype | None = None) -> Iterator[None]:
 
 
 class Stored:
-    """The learner's cases, from the file that ``course-losses release`` wrote."""
+    """The learner's cases, from the file that ``course-losses release`` wrote.
+
+    ``released`` is the digest of the notebook's graded cells as they were handed out.
+    """
 
     public = True
 
     def __init__(self, path: Path) -> None:
-        self._criteria = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            self._criteria = json.loads(path.read_text(encoding="utf-8"))
+            self.released = str(self._criteria["released"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise RubricError(
+                f"{path} cannot be read ({type(error).__name__}). It belongs beside the notebook: "
+                "take it from the course again."
+            ) from None
 
     def of(self, criterion: Criterion) -> Sequence[Asked]:
         if criterion.name not in self._criteria:
-            raise ValueError(f"{criterion.name} has no stored cases: run `course-losses release`")
+            raise RubricError(f"{criterion.name} has no stored cases: run `course-losses release`")
         rows = self._criteria[criterion.name]
         return [
             Asked(Case(**thawed(r["case"])), thawed(r["right"]), thawed(r["mistaken"]))
@@ -107,8 +117,8 @@ class Stored:
         ]
 
 
-def stored(answers: Answers, criteria: Sequence[Criterion]) -> str:
-    """What :class:`Stored` reads: every case of every criterion."""
+def stored(released: str, answers: Answers, criteria: Sequence[Criterion]) -> str:
+    """What :class:`Stored` reads: the notebook's digest, and every case of every criterion."""
     rows = {
         line.name: [
             {"case": frozen(vars(a.case)), "right": frozen(a.right), "mistaken": frozen(a.mistaken)}
@@ -116,7 +126,7 @@ def stored(answers: Answers, criteria: Sequence[Criterion]) -> str:
         ]
         for line in criteria
     }
-    return json.dumps(rows, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps({"released": released, **rows}, indent=1, ensure_ascii=False) + "\n"
 
 
 def frozen(value: Any) -> Any:

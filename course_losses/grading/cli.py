@@ -1,10 +1,11 @@
-"""The command ``course-losses``: check one notebook, grade a class, release the learners' pack."""
+"""The command ``course-losses``: check one's own notebooks, grade a class, release the pack."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,14 +20,14 @@ from .exercise import exercises, find
 from .gradebook import Gradebook, OverridesError, read_overrides
 from .judge import Verdict
 from .pages import pages
+from .progress import below, overview, own_slot, step
 from .records import Records
 from .release import release as release_exercise
-from .report import Report, number
+from .report import Report, forgive_encodings, number
 from .roster import Roster, RosterError, read_roster
 from .rubric import RubricError
 from .run import BusyError, Run, locked, points
 from .sandbox import Limits, bubblewrap_fault
-from .slot import Slot
 from .submissions import Submission, collect, exercise_name
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ FORMATS: dict[str, Callable[[Gradebook, Path], None]] = {
 
 def main() -> None:
     """Entry point of ``course-losses``."""
+    forgive_encodings()
     app()
 
 
@@ -67,7 +69,11 @@ def check(
         exercise = find(exercise_name(notebook.name, exercises()), notebook.resolve().parent)
     except FileNotFoundError as error:
         raise typer.BadParameter(str(error)) from None
-    slot = Slot(exercise, None, wrapped=not bubblewrap_fault(), limits=Limits())
+    try:
+        slot = own_slot(exercise)
+    except RubricError as error:
+        console.print(escape(str(error)))
+        raise typer.Exit(1) from None
     try:
         outcome = slot.grade(notebook.read_bytes())
     finally:
@@ -79,6 +85,28 @@ def check(
     for raised in outcome.errors:
         told = f"Code cell {raised['cell']} raised {raised['type']}: {raised['text']}"
         console.print(escape(told))
+
+
+@app.command()
+def progress(
+    folder: Annotated[
+        Path | None, typer.Argument(exists=True, file_okay=False, help="Where your exercises are.")
+    ] = None,
+) -> None:
+    """How far your own notebooks have come, and what to do next in each."""
+    found = below(folder or Path()) or ([] if folder else list(exercises().values()))
+    if not found:
+        raise typer.BadParameter(
+            f"no exercise lies in {(folder or Path()).resolve()}: NAME.ipynb, test_NAME.py and "
+            "cases.json belong side by side"
+        )
+    steps = []
+    with _bar("checking", len(found)) as advance:
+        for exercise in found:
+            steps.append(step(exercise))
+            advance()
+    console.print(overview(steps))
+    console.print("A self-check on public cases. All criteria of one: course-losses check NOTEBOOK")
 
 
 @app.command()
@@ -112,6 +140,8 @@ def grade(
     ] = False,
 ) -> None:
     """Grade SUBMISSIONS/STUDENT/EXERCISE.ipynb; run again to resume or after a change."""
+    if not hasattr(os, "fork"):
+        raise typer.BadParameter("grading needs Linux or macOS; on Windows run it inside WSL")
     formats = _formats(format)
     students = _roster(roster)
     known = exercises(private=rubric.resolve() if rubric else None)
@@ -188,17 +218,24 @@ def release(
 
 
 def _graded(run: Run, found: Sequence[Submission]) -> None:
-    columns = (
-        TextColumn("grading"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    # No thread may refresh the bar: grading processes are forked from this one.
-    with Progress(*columns, console=console, auto_refresh=False, transient=True) as bar:
-        task = bar.add_task("", total=len(found))
+    with _bar("grading", len(found)) as advance:
         for _ in run.grade(found):
-            bar.update(task, advance=1, refresh=True)
+            advance()
+
+
+@contextmanager
+def _bar(doing: str, total: int) -> Iterator[Callable[[], None]]:
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # No thread may refresh the bar: grading processes are forked from this one.
+    with Progress(
+        *columns,
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda: bar.update(task, advance=1, refresh=True)
 
 
 def _summary(book: Gradebook, ignored: int, out: Path) -> None:

@@ -15,6 +15,7 @@ import nbformat
 
 from .answers import Drawn, stored
 from .exercise import Exercise
+from .notebook import code_cells, work
 from .session import Session
 
 PUBLIC_SEED = 0
@@ -61,10 +62,11 @@ def _left(gap: re.Match[str]) -> str:
 
 def public_cases(exercise: Exercise) -> str:
     """The cases of the self-check, with the solution's answers and those of each mistake."""
+    released = work(code_cells(learners_notebook(exercise).encode()))
     session = Session([exercise.rubric])
     try:
         answers = Drawn(PUBLIC_SEED, exercise.solution, session.mistakes)
-        return stored(answers, session.criteria)
+        return stored(released, answers, session.criteria)
     finally:
         session.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +18,7 @@ from .judge import FAILED, PASSED, UNTRIED, WAITING, Verdict
 from .text import printable
 
 MARKS = {PASSED: "✓", FAILED: "✗", UNTRIED: "–", WAITING: "–"}
+STRICT = ("strict", "surrogateescape")  # how a stream treats what it cannot encode
 STYLES = {PASSED: "green", FAILED: "red", UNTRIED: "dim", WAITING: "dim"}
 TEMPLATES = Environment(
     loader=PackageLoader(__package__),
@@ -33,6 +36,13 @@ def number(points: float) -> str:
 
 
 TEMPLATES.filters["number"] = number
+
+
+def forgive_encodings() -> None:
+    """Where output is no UTF-8, a ✓ becomes a question mark and ends nothing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in STRICT:
+            stream.reconfigure(errors="replace")
 
 
 @dataclass
@@ -82,6 +92,7 @@ class Report:
         if hasattr(shell, "kernel"):
             display({"text/html": self.html(), "text/plain": self.text()}, raw=True)  # type: ignore[no-untyped-call]
         else:
+            forgive_encodings()
             Console().print(
                 self.table(), "A self-check on public cases; the graded run draws others."
             )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import multiprocessing
@@ -71,6 +70,8 @@ class Engine:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keeps a second run out of the folder."""
+    import fcntl  # not on Windows, where learners may check but nobody grades
+
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:

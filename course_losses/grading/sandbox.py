@@ -142,7 +142,6 @@ class Sandbox:
         if self._process is None:
             self.start()
         outside, inside = socket.socketpair()
-        deadline = Deadline(limits.timeout)
         running = True
         processes = MAX_PROCESSES if self.wrapped else MAX_PROCESSES + _running()
         message = {"limits": _rlimits(limits, processes), "folder": self._work}
@@ -153,18 +152,9 @@ class Sandbox:
             raise SandboxError(f"the sandbox is gone: {error.strerror}") from None
         finally:
             inside.close()
-
-        def ask(frame: bytes) -> bytes:
-            send(outside, frame, deadline)
-            return receive(outside, deadline)
-
         try:
-            errors = unpack(ask(pack([list(cell) for cell in cells])))
-            yield Job(Student(Link(ask)), _checked(errors))
-        except TimeoutError:
-            raise EndedError("timeout", f"took longer than {limits.timeout:g} s") from None
-        except WireError as error:
-            raise EndedError("killed", f"broke the grader's protocol: {error}") from None
+            with conversation(outside, cells, limits) as job:
+                yield job
         except (EOFError, ConnectionError):
             running = False
             raise EndedError(*_cause(self._finish(), limits)) from None
@@ -201,6 +191,26 @@ class Sandbox:
             said = self._errors.read().decode(errors="replace").strip()[-800:]
             raise SandboxError(f"the sandbox did not answer: {said or 'it is gone'}") from None
         return dict(json.loads(line))
+
+
+@contextmanager
+def conversation(
+    link: socket.socket, cells: Sequence[tuple[int, str]], limits: Limits
+) -> Iterator[Job]:
+    """A process at the other end of ``link`` runs the cells, then answers questions."""
+    deadline = Deadline(limits.timeout)
+
+    def ask(frame: bytes) -> bytes:
+        send(link, frame, deadline)
+        return receive(link, deadline)
+
+    try:
+        errors = unpack(ask(pack([list(cell) for cell in cells])))
+        yield Job(Student(Link(ask)), _checked(errors))
+    except TimeoutError:
+        raise EndedError("timeout", f"took longer than {limits.timeout:g} s") from None
+    except WireError as error:
+        raise EndedError("killed", f"broke the grader's protocol: {error}") from None
 
 
 def _checked(errors: Any) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ from .sandbox import EndedError, Limits, Sandbox, SandboxError
 from .session import Session, UndefinedError
 from .similar import shape
 from .text import printable
+from .windows import Interpreter
 
 GRADED, ERROR, TIMEOUT, KILLED, INVALID = "graded", "error", "timeout", "killed", "invalid"
 STATUSES = (GRADED, ERROR, TIMEOUT, KILLED, INVALID)
@@ -55,7 +57,8 @@ class Slot:
             self.answers = Stored(exercise.cases)
         else:
             self.answers = Drawn(seed, exercise.solution, self.session.mistakes)
-        self.sandbox = Sandbox(self.session.modules, wrapped)
+        forks = hasattr(os, "fork")
+        self.sandbox = Sandbox(self.session.modules, wrapped) if forks else Interpreter()
         self._exercise = exercise
 
     @cached_property

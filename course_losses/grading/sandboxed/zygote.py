@@ -22,10 +22,10 @@ from typing import Any, NoReturn
 
 import torch
 from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 from . import wire
-from .host import Host, describe
+from .host import Host
+from .shell import new_shell, run
 
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 22, 36, 38
 # By machine: its number in the kernel, and its first and last system call on keyrings.
@@ -48,7 +48,7 @@ def main() -> None:
     _forbid_keyrings()
     # A package installed in place is found by a finder of its own, past the one that stands for it.
     sys.meta_path[:] = [f for f in sys.meta_path if "__editable__" not in _module_of(f)]
-    shell = _shell()
+    shell = new_shell()
     _warm()
     gc.collect()
     gc.freeze()
@@ -114,31 +114,6 @@ def _forbid_keyrings() -> None:
     ctypes.CDLL(None).prctl(PR_SET_SECCOMP, 2, ctypes.c_char_p(program), 0, 0)
 
 
-class Shell(InteractiveShell):
-    """An IPython without a terminal: magics and ``display`` work, windows and questions do not."""
-
-    def enable_gui(self, gui: Any = None) -> None:
-        """There is no window to open."""
-
-    def init_io(self) -> None:
-        """Output goes nowhere: nobody reads it, and printing hidden inputs earns nothing."""
-
-    def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
-        """Errors are told to the trusted side instead."""
-
-
-def _shell() -> InteractiveShell:
-    os.environ["MPLBACKEND"] = "agg"
-    config = Config()
-    config.HistoryManager.enabled = False
-    config.InteractiveShell.colors = "nocolor"
-    shell = Shell.instance(config=config)
-    shell.user_ns["__name__"] = "__main__"
-    sys.modules["__main__"] = shell.user_module
-    shell.run_cell("0", store_history=False, silent=True)  # type: ignore[no-untyped-call]
-    return shell
-
-
 def _warm() -> None:
     """Does once what every notebook would do first."""
     torch.set_num_threads(1)
@@ -167,7 +142,7 @@ def _job(shell: InteractiveShell, link: socket.socket, job: dict[str, Any]) -> N
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         _prctl(PR_SET_DUMPABLE, 1)
         pack, receive, send = wire.pack, wire.receive, wire.send
-        errors = _run(shell, wire.unpack(receive(link)))
+        errors = run(shell, wire.unpack(receive(link)))
         send(link, pack(errors))
         host = Host(shell.user_ns)
         while True:
@@ -185,23 +160,6 @@ def _limit(limits: dict[str, int]) -> None:
         if ceiling != resource.RLIM_INFINITY:
             value = min(value, ceiling)
         resource.setrlimit(kind, (value, value))
-
-
-def _run(shell: InteractiveShell, cells: list[Any]) -> list[Any]:
-    """Every cell in order, as a notebook is read; those that raise are told, the rest still run."""
-    errors: list[Any] = []
-    current = 0
-    shell.compile.get_code_name = lambda *_: f"<cell {current}>"  # type: ignore[method-assign]
-    for number, source in cells:
-        current = number
-        try:
-            result = shell.run_cell(source, store_history=False)  # type: ignore[no-untyped-call]
-            error = result.error_before_exec or result.error_in_exec
-        except BaseException as raised:
-            error = raised
-        if error is not None:
-            errors.append({"cell": number, **describe(error)})
-    return errors[:50]
 
 
 def _clear(child: int, alone: bool) -> int | None:
