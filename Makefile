@@ -7,7 +7,7 @@ PIP := $(RUN) pip install --quiet --disable-pip-version-check --constraint const
 # One thread a process, so that numbers do not depend on the number of cores.
 export OMP_NUM_THREADS := 1
 
-.PHONY: book serve test lint types links notebooks release grade bench mutants
+.PHONY: book serve test lint types links notebooks release grade bench dist mutants
 
 book: $(VENV)/reads
 	$(VENV)/bin/jupyter-book build . -W -n --keep-going --quiet
@@ -48,6 +48,10 @@ grade: $(VENV)/works
 
 bench: $(VENV)/works
 	for file in tests/benchmarks/*.py; do $(VENV)/bin/python $$file || exit 1; done
+
+# What is handed out: the book as a zip and as a PDF, the learner's pack as a zip.
+dist: $(VENV)/works
+	$(RUN) tools.dist
 
 # make mutants MODULES="regression segmentation" (all of them take an hour)
 mutants: $(VENV)/works
