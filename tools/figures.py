@@ -224,18 +224,28 @@ def with_bands(series: list[Series]) -> list[Series]:
 def name_by_color(figure: Figure, drawn: dict[Axes, list[Series]]) -> None:
     """Gives a name to what has none, from what has its colour in this panel.
 
-    From the other panels too where they speak for all: a legend of the figure, several colours.
+    From other panels too where they speak for this one: the legend is the figure's, or each of
+    several colours is known.
     """
     everywhere = [named(one for series in drawn.values() for one in series)]
     everywhere += [entries(legend) for legend in figure.findobj(Legend)]
     for axes, series in drawn.items():
+        for one in series:
+            if not one.name:
+                one.name = found(one, [named(series), entries(axes.get_legend()), texts(axes)])
         nameless = [one for one in series if not one.name]
-        here = [named(series), entries(axes.get_legend()), texts(axes)]
-        if axes.figure.legends or len({one.color for one in nameless if not is_guide(one)}) > 1:
-            here += everywhere
-        for one in nameless:
-            found = (names[look(one.artist)] for names in here)
-            one.name = next((min(names) for names in found if len(names) == 1), "")
+        if not axes.figure.legends:
+            nameless = [one for one in nameless if not is_guide(one)]
+        elsewhere = [found(one, everywhere) for one in nameless]
+        several = all(elsewhere) and len({one.color for one in nameless}) > 1
+        if axes.figure.legends or several:
+            for one, name in zip(nameless, elsewhere, strict=True):
+                one.name = name
+
+
+def found(one: Series, places: list[Names]) -> str:
+    seen = (names[look(one.artist)] for names in places)
+    return next((min(names) for names in seen if len(names) == 1), "")
 
 
 def texts(axes: Axes) -> Names:

@@ -190,9 +190,14 @@ def test_colours_of_another_panel_count_only_where_they_speak_for_all() -> None:
     assert [one["name"] for one in figure_panels(figure)[1]["series"]] == ["weight"]
     figure.legend()
     assert [one["name"] for one in figure_panels(figure)[1]["series"]] == ["a"]
+    level = right.axhline(1, color="C1")
+    assert [one["name"] for one in figure_panels(figure)[1]["series"]] == ["a", "b"]
+    level.remove()
     figure.legends.clear()
     right.plot(X, X)
     assert [one["name"] for one in figure_panels(figure)[1]["series"]] == ["a", "b"]
+    right.plot(X, X)
+    assert [one["name"] for one in figure_panels(figure)[1]["series"]] == ["", "", ""]
     plt.close(figure)
 
 
