@@ -59,6 +59,20 @@ def drop_empty_headers(app: Sphinx, doctree: nodes.document, docname: str) -> No
             header.parent.remove(header)
 
 
+def fold_repeats(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Claims that follow each other on the same data say so, instead of listing them again."""
+    before = ""
+    for box in doctree.findall(nodes.block_quote):
+        for paragraph in box.findall(nodes.paragraph):
+            text = paragraph.astext()
+            if text.startswith("Data. "):
+                if text == before:
+                    label = next(paragraph.findall(nodes.strong))
+                    paragraph.clear()
+                    paragraph += [label, nodes.Text(" The same as for the claim above.")]
+                before = text
+
+
 def digest(folders: list[Path]) -> str:
     """Of the machinery's own files: where they change, every page is written again."""
     files = (file for folder in folders for file in sorted(folder.rglob("*.*")))
@@ -103,6 +117,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
         "comments_config", {}, "env"
     )  # Jupyter Book sets it, and we load no comments
     app.connect("doctree-resolved", drop_empty_headers)
+    app.connect("doctree-resolved", fold_repeats)
     app.connect("html-page-context", mend_roles, priority=900)
     app.connect("html-page-context", mark_breaks, priority=900)
     app.add_css_file("icons.css")
