@@ -6,6 +6,12 @@ import torch
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--pictures", action="store_true", help="write the pictures of the README and the book"
+    )
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say why anything was skipped, and what would enable it."""
     reasons = {report.longrepr[2] for report in terminalreporter.getreports("skipped")}
