@@ -6,6 +6,7 @@ import re
 from functools import cache
 from html import unescape
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
@@ -77,6 +78,23 @@ def test_the_ledger_counts_its_verdicts(ledger: str) -> None:
     kinds = ["replicates", "only when", "does not replicate"]
     counts = [sum(verdict.startswith(kind) for verdict in verdicts) for kind in kinds]
     assert plain(total) == f"All {len(verdicts)} claims {' '.join(map(str, counts))}"
+
+
+def test_data_that_several_claims_share_are_listed_once(site: Path) -> None:
+    shared = 0
+    for path in PAGES:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+        shown = "".join(
+            "".join(output.get("data", {}).get("text/markdown", "")) for output in outputs
+        )
+        listed = re.findall(r"^> \*\*Data\.\*\* (.*)$", shown, re.MULTILINE)
+        repeats = sum(now == before for before, now in pairwise(listed))
+        page = site / path.relative_to(ROOT).with_suffix(".html")
+        folded = page.read_text(encoding="utf-8").count("The same as for the claim above.")
+        assert folded == repeats, path.name
+        shared += repeats
+    assert shared > 5
 
 
 def rows(name: str) -> list[dict[str, str]]:

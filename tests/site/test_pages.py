@@ -1,8 +1,12 @@
 """Every page of the book in a real browser, from disk and from a server, with the network cut."""
 
+import csv
 import gzip
+import json
+import random
 import re
 from collections.abc import Iterator
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
+
+from course_losses import CATALOGUE
 
 WIDTHS = (1280, 390)
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -48,6 +54,7 @@ class Watched:
     def __init__(self, page: Page) -> None:
         self.page = page
         self.complaints: list[str] = []
+        self.loaded: set[str] = set()
         page.on("console", self.console)
         page.on("pageerror", lambda error: self.complaints.append(f"script error: {error}"))
         page.on("requestfailed", self.failed)
@@ -67,10 +74,12 @@ class Watched:
             self.complaints.append(f"status {response.status}: {response.url}")
 
     def request(self, request: Any) -> None:
+        self.loaded.add(request.url)
         if not request.url.startswith(("file:", "data:", "blob:", "http://127.0.0.1:")):
             self.complaints.append(f"leaves the machine: {request.url}")
 
     def open(self, url: str) -> None:
+        self.loaded.clear()
         self.page.emulate_media(color_scheme="light")
         self.page.goto(url)
         self.page.wait_for_load_state()
@@ -99,6 +108,18 @@ def overflow(page: Page) -> list[str]:
     return [f"{width} px wide on a screen of {room}"] if width > room else []
 
 
+@cache
+def weight(file: Path) -> int:
+    return len(gzip.compress(file.read_bytes()))
+
+
+def heavy(loaded: set[str]) -> list[str]:
+    """More than a megabyte over the wire, with all that the page loads."""
+    files = [Path(unquote(urlsplit(url).path)) for url in loaded if url.startswith("file:")]
+    total = sum(weight(file) for file in files if file.is_file())
+    return [f"weighs {total} bytes"] if total > 1_000_000 else []
+
+
 def barriers(page: Page) -> list[str]:
     found = page.evaluate(
         "options => axe.run(options).then(result => result.violations)",
@@ -123,7 +144,7 @@ def test_every_page_from_disk(site: Path, watched: Watched) -> None:
         watched.complaints.clear()
         watched.open(path.as_uri())
         formulas += page.locator("mjx-container").count()
-        problems = mathematics(page)
+        problems = mathematics(page) + heavy(watched.loaded)
         page.evaluate("() => document.querySelectorAll('details').forEach(e => e.open = true)")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
@@ -146,8 +167,10 @@ def test_every_page_from_disk(site: Path, watched: Watched) -> None:
 
 def test_the_watch_sees_each_kind_of_fault(tmp_path: Path, watched: Watched) -> None:
     bad = tmp_path / "bad.html"
+    (tmp_path / "heavy.png").write_bytes(random.Random(0).randbytes(1_000_000))
     bad.write_text(
         "<title>Bad</title><img src='https://example.org/x.png'><img src='missing.png'>"
+        "<img src=heavy.png>"
         "<p style='width:2000px;color:#eee'>pale and wide</p><span class='math'>\\(x^2\\)</span>"
         "<script>console.error('shouted'); undefined_name()</script>"
     )
@@ -155,8 +178,9 @@ def test_the_watch_sees_each_kind_of_fault(tmp_path: Path, watched: Watched) -> 
     watched.page.set_viewport_size({"width": 390, "height": 900})
     watched.page.evaluate(AXE_SCRIPT)
     seen = watched.complaints + mathematics(watched.page) + overflow(watched.page)
-    seen += barriers(watched.page)
+    seen += barriers(watched.page) + heavy(watched.loaded)
     for fault in (
+        "weighs 1",
         "leaves the machine: https://example.org/x.png",
         "missing.png",
         "console error: shouted",
@@ -200,15 +224,64 @@ def test_every_link_leads_somewhere(site: Path) -> None:
     assert dead == []
 
 
-def test_a_chapter_weighs_less_than_a_megabyte_with_all_that_it_loads(
-    site: Path, watched: Watched
+def test_the_site_is_light(site: Path) -> None:
+    assert sum(file.stat().st_size for file in site.rglob("*") if file.is_file()) < 40_000_000
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_home_shows_on_one_screen_what_to_expect_and_where_to_go(
+    site: Path, watched: Watched, width: int, height: int
 ) -> None:
-    loaded: set[str] = set()
-    watched.page.on("requestfinished", lambda request: loaded.add(request.url))
-    watched.open((site / "book" / "regression.html").as_uri())
-    files = [Path(unquote(urlsplit(url).path)) for url in loaded if url.startswith("file:")]
-    assert len(files) > 10
-    assert sum(len(gzip.compress(file.read_bytes())) for file in files) < 1_000_000
+    page = watched.page
+    page.set_viewport_size({"width": width, "height": height})
+    watched.open((site / "book" / "index.html").as_uri())
+    doors = page.locator(".doors a")
+    assert [door.inner_text() for door in doors.all()] == ["Read", "Practise", "Teach"]
+    lead = page.get_by_text("Learn to choose that one line of training code")
+    live = page.locator("figure.stepper svg").first
+    for part in (lead, live, page.get_by_role("slider"), *doors.all()):
+        expect(part).to_be_in_viewport(ratio=1)
+
+
+def test_hints_solutions_and_code_unfold_by_keyboard(site: Path, watched: Watched) -> None:
+    for name, words in (
+        ("exercises/tversky/tversky", "What you should see"),
+        ("book/regression", "What you should find"),
+        ("book/regression", "Show the code"),
+    ):
+        watched.open((site / f"{name}.html").as_uri())
+        summary = watched.page.locator("summary").filter(has_text=words).first
+        inside = summary.locator("xpath=following-sibling::*").first
+        assert not inside.is_visible()
+        summary.focus()
+        watched.page.keyboard.press("Enter")
+        expect(inside).to_be_visible()
+        watched.page.keyboard.press("Space")
+        expect(inside).to_be_hidden()
+    assert watched.complaints == []
+
+
+def test_downloads_by_keyboard(site: Path, served: str, watched: Watched) -> None:
+    page = watched.page
+    watched.open((site / "book" / "cards.html").as_uri())
+    table = page.get_by_role("link", name="cards as a CSV file")
+    table.focus()
+    with page.expect_download() as cards:
+        page.keyboard.press("Enter")
+    assert cards.value.suggested_filename == "loss-cards.csv"
+    rows = list(csv.DictReader(cards.value.path().read_text(encoding="utf-8").splitlines()))
+    assert [row["Loss"] for row in rows] == list(CATALOGUE)
+
+    watched.open(f"{served}/book/cards.html")
+    page.get_by_role("button", name="Download this page").focus()
+    page.keyboard.press("Enter")
+    source = page.locator("a.btn-download-source-button")
+    expect(source).to_be_visible()
+    source.focus()
+    with page.expect_download() as notebook:
+        page.keyboard.press("Enter")
+    assert notebook.value.suggested_filename == "cards.ipynb"
+    assert json.loads(notebook.value.path().read_text(encoding="utf-8"))["nbformat"] == 4
 
 
 def test_search_by_keyboard_from_disk(site: Path, watched: Watched) -> None:
