@@ -1,4 +1,4 @@
-# make book | serve | test: all a reader or a contributor needs. The rest is in CONTRIBUTING.md.
+# make book | serve | practise | test: what most people need. The rest is in CONTRIBUTING.md.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -7,7 +7,7 @@ PIP := $(RUN) pip install --quiet --disable-pip-version-check --constraint const
 # One thread a process, so that numbers do not depend on the number of cores.
 export OMP_NUM_THREADS := 1
 
-.PHONY: book serve test lint types links notebooks release grade bench dist mutants
+.PHONY: book serve practise test lint types links notebooks release grade bench dist pictures mutants
 
 book: $(VENV)/reads
 	$(VENV)/bin/jupyter-book build . -W -n --keep-going --quiet
@@ -16,6 +16,10 @@ book: $(VENV)/reads
 serve: book
 	@$(RUN) webbrowser http://localhost:8000 || true
 	$(RUN) http.server 8000 --bind localhost --directory _build/html
+
+# The exercises in JupyterLab.
+practise: $(VENV)/works
+	$(VENV)/bin/jupyter lab exercises
 
 test: $(VENV)/works lint types book
 	$(RUN) pytest --quiet --nbval -n 2 --dist loadfile --ignore-glob='*.py' book exercises solutions
@@ -52,6 +56,10 @@ bench: $(VENV)/works
 # What is handed out: the book as a zip and as a PDF, the learner's pack as a zip.
 dist: $(VENV)/works
 	$(RUN) tools.dist
+
+# The pictures of the README and of the page for instructors, taken by their tests.
+pictures: $(VENV)/works
+	$(RUN) pytest --quiet tests/site/test_pictures.py --pictures
 
 # make mutants MODULES="regression segmentation" (all of them take an hour)
 mutants: $(VENV)/works
