@@ -214,9 +214,8 @@ def test_writer_runs_in_place_and_changes_nothing_the_second_time(file: Path) ->
 
 def test_writer_stores_the_numbers_of_a_figure(file: Path) -> None:
     nb = read(file)
-    nb.cells[1].source = (
-        "import matplotlib.pyplot as plt\n\nplt.plot([1, 2], [3.14159, 4], label='a')\nplt.show()"
-    )
+    drawing = "plt.plot([1, 2], [3.14159, 4], label='a')\nplt.show()"
+    nb.cells[1].source = f"import matplotlib.pyplot as plt\n\n{drawing}"
     nb.cells[1].metadata["mystnb"] = {"image": {"alt": "a line from left to right"}}
     nb.cells[2].source = (
         "from course_losses.viz import Stepper\n\n"
