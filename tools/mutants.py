@@ -220,7 +220,8 @@ def main(chosen: list[str]) -> int:
     gc.freeze()
     unknown = set(chosen) - set(SETTINGS["modules"])
     if unknown:
-        sys.exit(f"no such module: {', '.join(sorted(unknown))}")
+        named, known = ", ".join(sorted(unknown)), ", ".join(SETTINGS["modules"])
+        sys.exit(f"{named}: not a module in [tool.mutants] of pyproject.toml, which lists {known}")
     results = [measure(module) for module in chosen or SETTINGS["modules"]]
     total, killed = sum(r[0] for r in results), sum(r[1] for r in results)
     unexplained = sum(len(r[2]) for r in results)

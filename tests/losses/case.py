@@ -36,6 +36,17 @@ class Case:
         return cast(self.inputs(generator), dtype)
 
 
+NO_LOSS = {
+    "BayesianConv2d",
+    "BayesianLinear",
+    "DirichletHead",
+    "Loss",
+    "NormalInverseGammaHead",
+    "TemperatureScaling",
+}
+"""The exported modules that are no losses: they need neither a row nor a card."""
+
+
 @dataclass(frozen=True)
 class Refused:
     """A call that must raise ``error`` with a message that matches ``message``."""

@@ -50,13 +50,15 @@ def rows() -> list[tuple[set[str], set[str]]]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_letter_and_sign_of_a_page_is_listed(page: Path) -> None:
-    assert used(page) - macros(NOTATION) - LAYOUT == set()
+    missing = used(page) - macros(NOTATION) - LAYOUT
+    assert missing == set(), "give it a row in book/notation.md"
 
 
 @pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
 def test_every_greek_letter_of_a_chapter_is_explained_for_it(page: Path) -> None:
     explained = set().union(*(signs for signs, pages in rows() if page.stem in pages))
-    assert (used(page) & GREEK) - explained == set()
+    missing = (used(page) & GREEK) - explained
+    assert missing == set(), f"say in its row of book/notation.md what it is in {page.name}"
 
 
 def test_a_row_links_pages_that_use_its_letters() -> None:
