@@ -209,11 +209,18 @@ def release(
     known = exercises()
     for name in names or known:
         if name not in known:
-            raise typer.BadParameter(f"no exercise is called {name!r}: {', '.join(known)}")
+            raise typer.BadParameter(
+                f"no exercise is called {name!r}: {', '.join(known)}. "
+                "A new one begins with exercises/NAME/test_NAME.py"
+            )
         if not known[name].solution.is_file():
             console.print(f"{name}: skipped, there is no {escape(str(known[name].solution))}")
             continue
-        changed = [path.name for path in release_exercise(known[name])]
+        try:
+            changed = [path.name for path in release_exercise(known[name])]
+        except RubricError as error:
+            console.print(escape(f"{name}: left as it was. {error}"))
+            raise typer.Exit(1) from None
         console.print(f"{name}: {', '.join(changed) or 'up to date'}")
 
 

@@ -16,6 +16,7 @@ import nbformat
 from .answers import Drawn, stored
 from .exercise import Exercise
 from .notebook import code_cells, work
+from .rubric import RubricError
 from .session import Session
 
 PUBLIC_SEED = 0
@@ -42,7 +43,7 @@ def learners_notebook(exercise: Exercise) -> str:
         marks = re.findall(r"# (BEGIN|END) SOLUTION", cell.source)
         if marks != ["BEGIN", "END"] * (len(marks) // 2):
             told = f"a solution mark without its partner in cell {cell.id}"
-            raise ValueError(f"{exercise.solution}: {told}")
+            raise RubricError(f"{exercise.solution}: {told}")
         cell.source = GAP.sub(_left, cell.source)
         if cell.cell_type == "code":
             known = before.get(cell.id)

@@ -13,6 +13,12 @@ from course_losses.grading.slot import Slot
 VARIANTS: dict[str, ModuleType] = {"perceptual": perceptual, "balancing": balancing}
 
 
+def test_there_are_variants_of_every_exercise() -> None:
+    written = {name for name in EXERCISES if not name.startswith("hunt_")}
+    elsewhere = {"tversky"}  # in test_fairness.py
+    assert written - elsewhere - VARIANTS.keys() == set(), "write tests/grading/variants/NAME.py"
+
+
 @pytest.fixture(scope="module")
 def slots() -> Iterator[dict[str, Slot]]:
     """A slot for each exercise, in the best isolation that there is here."""

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from grading.conftest import EXERCISES
+from grading.conftest import EXERCISES, ROOT
 from typer.testing import CliRunner
 
 from course_losses.grading.answers import same, thawed
 from course_losses.grading.cli import app
 from course_losses.grading.exercise import Exercise
 from course_losses.grading.release import learners_notebook, public_cases, release
+from course_losses.grading.rubric import RubricError
 
 
 @pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
@@ -81,7 +82,7 @@ def test_release_writes_once_and_keeps_outputs(tmp_path: Path) -> None:
     cells = nbformat.read(copy.notebook, as_version=4).cells
     assert any(cell.get("outputs") for cell in cells)
     copy.solution.write_text(copy.solution.read_text().replace("# END SOLUTION", "# END", 1))
-    with pytest.raises(ValueError, match="without its partner in cell tversky-class"):
+    with pytest.raises(RubricError, match="without its partner in cell tversky-class"):
         release(copy)
 
 
@@ -100,3 +101,30 @@ def test_release_skips_what_has_no_solution(
     assert found.exit_code == 0
     assert "later: skipped" in found.stdout
     assert "tversky: tversky.ipynb, cases.json" in found.stdout
+
+
+def test_release_tells_a_rubric_s_fault_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "exercises" / "tversky"
+    folder.mkdir(parents=True)
+    (folder / "test_tversky.py").write_text('"""No criteria yet."""\n')
+    (tmp_path / "solutions").mkdir()
+    solution = tmp_path / "solutions" / "tversky.ipynb"
+    solution.write_bytes(EXERCISES["tversky"].solution.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(app, ["release"])
+    assert found.exit_code == 1
+    assert "tversky: left as it was" in found.stdout
+    assert "needs NEEDS" in " ".join(found.stdout.split())
+    assert [path.name for path in folder.iterdir()] == ["test_tversky.py"]
+
+
+def test_every_exercise_is_in_the_book() -> None:
+    listed = (ROOT / "book" / "exercises.ipynb").read_text(encoding="utf-8")
+    contents = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    for name in EXERCISES:
+        page = f"exercises/{name}/{name}"
+        assert f"](../{page}.ipynb)" in listed, f"name {name} in CHAPTERS of book/exercises.ipynb"
+        assert f"file: {page}\n" in contents, f"list {page} in _toc.yml"
+        assert f"file: solutions/{name}\n" in contents, f"list solutions/{name} in _toc.yml"
