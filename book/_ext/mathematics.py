@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from importlib.metadata import distribution
 from pathlib import Path
@@ -28,6 +29,15 @@ def load_where_needed(
         ]
 
 
+def keep_what_follows(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """A full stop after a formula does not begin the next line."""
+    if context.get("body"):
+        formula = r'<span class="math notranslate nohighlight">[^<]*</span>[.,;:!?)]+'
+        context["body"] = re.sub(formula, r'<span class="math-end">\g<0></span>', context["body"])
+
+
 def copy_mathjax(app: Sphinx, exception: Exception | None) -> None:
     if exception or app.builder.format != "html":
         return
@@ -44,5 +54,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.mathjax")
     app.config.mathjax_path = f"{FOLDER}/{SCRIPT}"
     app.connect("html-page-context", load_where_needed, priority=900)
+    app.connect("html-page-context", keep_what_follows)
     app.connect("build-finished", copy_mathjax)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -100,6 +100,8 @@ def test_sound_pages(sound: Path, browser: Browser) -> None:
     )
     assert "tex-chtml.js" not in plain, "mathematics is loaded where there is none"
     assert "tex-chtml.js" in quiz
+    ends = r'<span class="math-end"><span class="math [^>]*>[^<]*</span>\?</span>'
+    assert re.search(ends, quiz), "a line may begin with the question mark"
     assert "fontawesome.js" not in plain
     assert "THEBE" not in plain + quiz + code + reference
 
