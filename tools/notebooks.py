@@ -9,6 +9,7 @@ replaced only when it ran to its end without a fault, and only when something ch
 import base64
 import hashlib
 import io
+import json
 import os
 import re
 import sys
@@ -147,14 +148,27 @@ def cell_faults(cell: NotebookNode, number: int) -> Iterator[str]:
         if ADDRESS.search(output.get("text", "") + data.get("text/plain", "")):
             yield "shows a memory address, which is another one next time"
         figures += any(kind.startswith("image/") for kind in data)
-        stepper = data.get("text/html", "")
-        if 'class="stepper"' in stepper and len(stepper.encode()) > STEPPER_BYTES:
+        stepper = (
+            data.get("text/html", "") if 'class="stepper"' in data.get("text/html", "") else ""
+        )
+        if len(stepper.encode()) > STEPPER_BYTES:
             yield f"a stepper of {len(stepper.encode())} bytes, more than {STEPPER_BYTES}"
+        if stepper or "image/png" in data:
+            yield from data_faults(output)
     alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
     if figures and len(alt.split()) < 5:
         yield 'a figure without alt text: metadata "mystnb": {"image": {"alt": "what it shows"}}'
     if figures > 1:
         yield f"{figures} figures with one alt text: one figure for each cell"
+
+
+def data_faults(figure: NotebookNode) -> Iterator[str]:
+    """A drawing without numbers says so by an empty list: that is no fault."""
+    if "figure" not in figure.metadata:
+        yield "a figure without its numbers: run it with `make notebooks`"
+    for panel in json.loads(figure.metadata.get("figure", "[]")):
+        if nameless := sum(not series["name"] for series in panel["series"]):
+            yield f"{nameless} nameless series in {panel['title']!r}: give each call a label"
 
 
 def write(notebook: NotebookNode, path: Path) -> bool:

@@ -19,7 +19,12 @@ FIRST = (
     "import torch\n\ntorch.manual_seed(0)\n"
     "torch.set_num_threads(1)\ntorch.set_default_dtype(torch.float64)"
 )
-FIGURE = {"output_type": "display_data", "data": {"image/png": "aGk="}, "metadata": {}}
+FIGURE = {
+    "output_type": "display_data",
+    "data": {"image/png": "aGk="},
+    "metadata": {"figure": "[]"},
+}
+ALT = {"image": {"alt": "two lines from left to right"}}
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: str(path.relative_to(ROOT)))
@@ -84,7 +89,21 @@ def draw_twice(nb: NotebookNode) -> None:
 
 def overweight_stepper(nb: NotebookNode) -> None:
     html = '<figure class="stepper">' + "x" * 15_000
-    nb.cells[1].outputs = [nbformat.v4.new_output("display_data", data={"text/html": html})]
+    shown = nbformat.v4.new_output("display_data", {"text/html": html}, metadata={"figure": "[]"})
+    nb.cells[1].outputs = [shown]
+
+
+def draw_without_numbers(nb: NotebookNode) -> None:
+    draw_without_words(nb)
+    nb.cells[1].metadata["mystnb"] = ALT
+    nb.cells[1].outputs[0].metadata = {}
+
+
+def draw_without_names(nb: NotebookNode) -> None:
+    draw_without_numbers(nb)
+    series = [{"name": name, "x": [1], "y": [2]} for name in ("", "loss", "")]
+    panels = [{"title": "left", "x": "step", "y": "", "series": series}]
+    nb.cells[1].outputs[0].metadata = {"figure": json.dumps(panels)}
 
 
 def double_ids(nb: NotebookNode) -> None:
@@ -117,6 +136,8 @@ def forget_seed(nb: NotebookNode) -> None:
         (draw_with_a_file_name, "without alt text"),
         (draw_twice, "2 figures with one alt text"),
         (overweight_stepper, "stepper of 15024 bytes"),
+        (draw_without_numbers, "without its numbers"),
+        (draw_without_names, "2 nameless series in 'left'"),
         (double_ids, "ids"),
         (let_threads_decide, "first code cell"),
         (forget_precision, "first code cell"),

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser
 
 from tests.site.conftest import Build
 from tests.site.test_pages import barriers, overflow
+from tools.notebooks import ROOT, notebooks, read
 
 TWO_PANELS = [
     {
@@ -146,3 +148,18 @@ def test_figures_on_a_page(page: Path, browser: Browser) -> None:
     tab.evaluate(AXE_SCRIPT)
     assert barriers(tab) == []
     context.close()
+
+
+def test_every_figure_that_carries_numbers_offers_them_as_a_file(site: Path) -> None:
+    missing, found = [], 0
+    for path in notebooks(ROOT / folder for folder in ("book", "exercises", "solutions")):
+        page = site / path.relative_to(ROOT).with_suffix(".html")
+        outputs = [output for cell in read(path).cells for output in cell.get("outputs", [])]
+        figures = sum(o.get("metadata", {}).get("figure", "[]") != "[]" for o in outputs)
+        links = re.findall(r'href="([^"]+/_data/[^"]+)" download', page.read_text("utf-8"))
+        found += len(links)
+        files = {(page.parent / link).resolve() for link in links}
+        if len(files) != figures or not all(file.stat().st_size for file in files):
+            missing.append(f"{page.relative_to(site)}: {figures} figures, {len(files)} files")
+    assert missing == []
+    assert found > 100
