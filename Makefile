@@ -27,7 +27,7 @@ test: $(VENV)/works lint types book
 
 lint: $(VENV)/works
 	$(RUN) ruff check
-	$(RUN) ruff format --check --quiet
+	$(RUN) ruff format --check --quiet --no-cache
 	$(VENV)/bin/typos --format brief
 	$(RUN) check_jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
