@@ -5,7 +5,7 @@ pictures come with scikit-image 0.26, and nothing is downloaded; their upper thr
 trained on, their lower quarters tell how well it went. About 30 seconds on one core:
 
     pip install scikit-image==0.26.0
-    python tools/patch_features.py
+    python -m tools.patch_features
 """
 
 import argparse

@@ -16,6 +16,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
+from cells import code_cells
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
@@ -40,15 +41,9 @@ class ShowData(SphinxTransform):
     default_priority = 500
 
     def apply(self, **_: Any) -> None:
-        path = Path(self.env.doc2path(self.env.docname))
-        if path.suffix != ".ipynb":
-            return
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         page = self.env.docname.removeprefix("book/").replace("/", "-")
-        for node in list(self.document.findall(nodes.container)):
-            if node.get("nb_element") == "cell_code":
-                cell = cells[node["cell_index"]]
-                show(node, cell.get("outputs", []), f"{page}-{cell['id']}")
+        for node, cell in code_cells(self):
+            show(node, cell.get("outputs", []), f"{page}-{cell['id']}")
 
 
 def show(cell: nodes.container, outputs: list[dict[str, Any]], name: str) -> None:

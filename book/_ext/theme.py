@@ -112,15 +112,14 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("course_machinery", machinery, "env")
     register_plugin("pybtex.style.formatting", "course", CourseStyle)
     app.add_css_file("course.css")
+    app.add_css_file("icons.css")
     app.add_js_file("print.js", loading_method="defer")
-    app.add_config_value(
-        "comments_config", {}, "env"
-    )  # Jupyter Book sets it, and we load no comments
+    # Jupyter Book sets it, and the extension that reads it is not loaded.
+    app.add_config_value("comments_config", {}, "env")
     app.connect("doctree-resolved", drop_empty_headers)
     app.connect("doctree-resolved", fold_repeats)
     app.connect("html-page-context", mend_roles, priority=900)
     app.connect("html-page-context", mark_breaks, priority=900)
-    app.add_css_file("icons.css")
     app.connect("build-finished", draw_icons)
     app.connect("build-finished", drop_what_no_page_loads)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
