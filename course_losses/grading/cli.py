@@ -119,7 +119,7 @@ def grade(
     jobs: Jobs = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one notebook.")] = 60.0,
     memory: Annotated[
-        int, typer.Option(min=64, help="Megabytes for each of its processes.")
+        int, typer.Option(min=64, help="Megabytes for all processes of one notebook.")
     ] = 2048,
     rubric: Annotated[
         Path | None,

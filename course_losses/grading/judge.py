@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from .answers import Answers, Asked, difference, same
+from .memory import TooMuchMemoryError
 from .rubric import Criterion, Mistake
 from .sandboxed.wire import WireError
 from .student import Remote, Student, StudentError
 from .text import printable
 
 # What ends the student's process, and so the judging.
-OVER = (TimeoutError, EOFError, ConnectionError, WireError)
+OVER = (TimeoutError, EOFError, ConnectionError, TooMuchMemoryError, WireError)
 KNOWN = {name for name, kind in vars(builtins).items() if isinstance(kind, type)}
 PLACE = re.compile(r"cell [0-9]{1,4}, line [0-9]{1,4}")
 FIRST = "; the first gives"

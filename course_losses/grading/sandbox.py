@@ -20,10 +20,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from .memory import TooMuchMemoryError, Watch
 from .sandboxed.wire import Deadline, WireError, pack, receive, send, unpack
 from .student import Link, Student
 
@@ -56,7 +57,7 @@ class SandboxError(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """What one notebook may use: seconds of waiting for it, megabytes for each of its processes."""
+    """What one notebook may use: seconds of waiting for it, megabytes for all its processes."""
 
     timeout: float = 60.0
     memory: int = 2048
@@ -109,6 +110,7 @@ class Sandbox:
         uid = self._lesser_user()
         self._say({"uid": uid, "alone": self.wrapped, "folders": folders})
         self._hear()
+        self._watch = Watch(self._process.pid) if sys.platform == "linux" else None
 
     def _lesser_user(self) -> int | None:
         """Root runs notebooks as a user of their own, if that user can read the interpreter."""
@@ -153,7 +155,7 @@ class Sandbox:
         finally:
             inside.close()
         try:
-            with conversation(outside, cells, limits) as job:
+            with conversation(outside, cells, limits, self._watch) as job:
                 yield job
         except (EOFError, ConnectionError):
             running = False
@@ -181,8 +183,7 @@ class Sandbox:
         deadline, line = Deadline(BOOT_SECONDS), b""
         try:
             while not line.endswith(b"\n"):
-                with deadline.waiting(self._control):
-                    part = self._control.recv(1 << 16)
+                part = deadline.wait(self._control, lambda: self._control.recv(1 << 16))
                 if not part:
                     raise EOFError
                 line += part
@@ -195,10 +196,13 @@ class Sandbox:
 
 @contextmanager
 def conversation(
-    link: socket.socket, cells: Sequence[tuple[int, str]], limits: Limits
+    link: socket.socket,
+    cells: Sequence[tuple[int, str]],
+    limits: Limits,
+    watch: Watch | None = None,
 ) -> Iterator[Job]:
     """A process at the other end of ``link`` runs the cells, then answers questions."""
-    deadline = Deadline(limits.timeout)
+    deadline = Deadline(limits.timeout, partial(watch.look, limits.memory << 20) if watch else None)
 
     def ask(frame: bytes) -> bytes:
         send(link, frame, deadline)
@@ -209,6 +213,9 @@ def conversation(
         yield Job(Student(Link(ask)), _checked(errors))
     except TimeoutError:
         raise EndedError("timeout", f"took longer than {limits.timeout:g} s") from None
+    except TooMuchMemoryError:
+        told = f"its processes together held more than {limits.memory} MB of memory"
+        raise EndedError("killed", told) from None
     except WireError as error:
         raise EndedError("killed", f"broke the grader's protocol: {error}") from None
 

@@ -9,10 +9,10 @@ import math
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -22,6 +22,8 @@ MAX_BYTES = 64 << 20
 MAX_TEXT = 10_000
 MAX_ITEMS = 100_000
 MAX_DEPTH = 20
+GLANCE = 0.1
+Result = TypeVar("Result")
 
 DTYPES = {
     "float32": torch.float32,
@@ -40,28 +42,35 @@ class WireError(Exception):
 
 
 class Deadline:
-    """Seconds that may be spent waiting for the other side, summed over all waits."""
+    """Seconds that may be spent waiting for the other side, summed over all waits.
 
-    def __init__(self, seconds: float) -> None:
-        self.left = seconds
+    ``look`` is called after each wait, and at least every ``GLANCE`` seconds of a long one.
+    """
 
-    @contextmanager
-    def waiting(self, sock: socket.socket) -> Iterator[None]:
-        if self.left <= 0:
-            raise TimeoutError
-        sock.settimeout(self.left)
-        start = time.monotonic()
-        try:
-            yield
-        finally:
-            self.left -= time.monotonic() - start
+    def __init__(self, seconds: float, look: Callable[[], None] | None = None) -> None:
+        self.left, self.look = seconds, look
+
+    def wait(self, sock: socket.socket, act: Callable[[], Result]) -> Result:
+        """What ``act`` gives once ``sock`` is ready for it."""
+        while self.left > 0:
+            sock.settimeout(min(self.left, GLANCE) if self.look else self.left)
+            start = time.monotonic()
+            try:
+                return act()
+            except TimeoutError:
+                continue
+            finally:
+                self.left -= time.monotonic() - start
+                if self.look:
+                    self.look()
+        raise TimeoutError
 
 
 def send(sock: socket.socket, frame: bytes, deadline: Deadline | None = None) -> None:
     view = memoryview(frame)
     while view:
-        with deadline.waiting(sock) if deadline else nullcontext():
-            view = view[sock.send(view) :]
+        sent = partial(sock.send, view)
+        view = view[deadline.wait(sock, sent) if deadline else sent() :]
 
 
 def receive(sock: socket.socket, deadline: Deadline | None = None) -> bytes:
@@ -76,8 +85,8 @@ def receive(sock: socket.socket, deadline: Deadline | None = None) -> bytes:
 def _exactly(sock: socket.socket, count: int, deadline: Deadline | None) -> bytes:
     buffer = bytearray()
     while len(buffer) < count:
-        with deadline.waiting(sock) if deadline else nullcontext():
-            part = sock.recv(min(count - len(buffer), 1 << 20))
+        received = partial(sock.recv, min(count - len(buffer), 1 << 20))
+        part = deadline.wait(sock, received) if deadline else received()
         if not part:
             raise EOFError
         buffer += part

@@ -28,8 +28,12 @@ from .host import Host
 from .shell import new_shell, run
 
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 4, 22, 36, 38
-# By machine: its number in the kernel, and its first and last system call on keyrings.
-KEYRINGS = {"x86_64": (0xC000003E, 248, 250), "aarch64": (0xC00000B7, 217, 219)}
+# By machine: its number in the kernel, and its system calls shmget, semget, msgget, the three on
+# keyrings, memfd_create and memfd_secret. What they make is no process's memory, and may stay.
+FORBIDDEN = {
+    "x86_64": (0xC000003E, [29, 64, 68, 248, 249, 250, 319, 447]),
+    "aarch64": (0xC00000B7, [194, 190, 186, 217, 218, 219, 279, 447]),
+}
 
 
 def main() -> None:
@@ -45,7 +49,7 @@ def main() -> None:
         _prctl(PR_SET_CHILD_SUBREAPER, 1)
     _prctl(PR_SET_DUMPABLE, 0)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)  # what a notebook starts stays its own user's, and can be killed
-    _forbid_keyrings()
+    _forbid_hiding_places()
     # A package installed in place is found by a finder of its own, past the one that stands for it.
     sys.meta_path[:] = [f for f in sys.meta_path if "__editable__" not in _module_of(f)]
     shell = new_shell()
@@ -89,22 +93,24 @@ def _prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
-def _forbid_keyrings() -> None:
-    """The kernel keeps a user's keys when its processes are gone, for the next notebook to read.
+def _forbid_hiding_places() -> None:
+    """What the kernel keeps outside of all processes: uncounted memory, news for the next notebook.
 
-    A filter of system calls, as eight instructions: (code, where to go if true, if false, value).
+    A filter of system calls, as instructions: (code, how far to go if true, if false, value).
     """
-    if os.uname().machine not in KEYRINGS or sys.platform != "linux":
+    if os.uname().machine not in FORBIDDEN or sys.platform != "linux":
         return
-    machine, first, last = KEYRINGS[os.uname().machine]
-    load, equal, at_least, above, end = 0x20, 0x15, 0x35, 0x25, 0x06
+    machine, calls = FORBIDDEN[os.uname().machine]
+    load, equal, at_least, end = 0x20, 0x15, 0x35, 0x06
     steps = [
         (load, 0, 0, 4),  # the machine that the call is for
-        (equal, 0, 5, machine),
+        (equal, 0, len(calls) + 2, machine),
         (load, 0, 0, 0),  # the call
-        (at_least, 3, 0, 1 << 30),  # the same calls under other numbers
-        (at_least, 0, 1, first),
-        (above, 0, 1, last),
+        (at_least, len(calls) + 1, 0, 1 << 30),  # the same calls under other numbers
+        *(
+            (equal, left, 0, call)
+            for left, call in zip(range(len(calls), 0, -1), calls, strict=True)
+        ),
         (end, 0, 0, 0x7FFF0000),  # let it pass
         (end, 0, 0, 0x00050000 | errno.ENOSYS),
     ]
