@@ -1,5 +1,6 @@
 """Attacks that once ended a run, changed a neighbour's row, or carried hidden inputs away."""
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +106,8 @@ def test_names_of_parameters_do_not_reach_the_feedback(marks: Callable[..., Outc
 )
 def test_the_next_notebook_starts_as_the_first(slot: Slot, last: str) -> None:
     slot.grade(notebook(DEFINITION, f"import os, resource\n{last}"))
-    probe = "assert (os.getpriority(0, 0), os.sched_getscheduler(0)) == (0, 0)"
+    here = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)
+    probe = f"assert (os.getpriority(0, 0), os.sched_getscheduler(0)) == {here}"
     outcome = slot.grade(notebook(DEFINITION, f"import os\n{probe}"))
     assert (outcome.status, outcome.score, outcome.detail) == ("graded", 10.0, "")
 
