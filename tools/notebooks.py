@@ -1,6 +1,6 @@
 """The only writer of stored outputs: run notebooks in place, and refuse what must not be stored.
 
-    python tools/notebooks.py [NOTEBOOK or FOLDER ...]
+    python -m tools.notebooks [NOTEBOOK or FOLDER ...]
 
 Without arguments: every notebook of the book, the exercises and the solutions. A notebook is
 replaced only when it ran to its end without a fault, and only when something changed.
