@@ -99,6 +99,16 @@ class Gradebook:
         for student, exercise in self.overrides:
             if exercise in self.points and (student, exercise) not in known:
                 yield f"overrides.csv: no folder {student!r} has {exercise}; that line is not used"
+        if self.roster:
+            known_to = self.roster.find
+            unknown = sorted({s.folder for s in self.submissions if known_to(s.folder) is None})
+            if unknown:
+                shown = ", ".join(repr(harmless(folder)) for folder in unknown[:10])
+                more = f" and {len(unknown) - 10} more" if len(unknown) > 10 else ""
+                yield (
+                    "nobody on the roster has this name, so the score is in grades.csv and not in "
+                    f"the roster's sheet: {shown}{more}"
+                )
         for row in rows:
             if row.also and row.folder < min(row.also):  # told once for them all
                 folders = ", ".join(

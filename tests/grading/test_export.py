@@ -160,6 +160,21 @@ def test_who_handed_in_nothing_has_a_row(book: Gradebook, tmp_path: Path) -> Non
     assert len(rows) == len(FOLDERS) + 1
 
 
+def test_who_is_on_no_roster_is_told(book: Gradebook, tmp_path: Path) -> None:
+    assert list(book.remarks()) == []
+    (tmp_path / "roster.csv").write_text(CANVAS)
+    book.roster = read_roster(tmp_path / "roster.csv")
+    (remark,) = book.remarks()
+    assert [name in remark for name in ("'anna'", "ben@", "calc", "bold")] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+    book.submissions = book.submissions[:2]
+    assert list(book.remarks()) == []
+
+
 MOODLE = """Identifier,Full name,Email address,Status,Grade,Last modified (grade),Feedback comments
 Participant 5,Anna Arendt,anna@example.org,Submitted,,-,
 Participant 6,Ben Buber,ben@example.org,Submitted,3.00,-,
@@ -241,7 +256,8 @@ def test_folders_of_one_student_are_left_open(book: Gradebook, tmp_path: Path) -
     assert "also handed in as 'anna'" in details["<b>bold</b>"]
     assert "also handed in as" in details[FOLDERS[2]]
     assert "also" not in details["ben@example.org"]
-    (remark,) = book.remarks()  # once for the three
+    stranger, remark = book.remarks()  # once for the three
+    assert "nobody on the roster" in stranger
     assert "'<b>bold</b>', 'anna'" in remark
     assert "tversky" in remark
 
