@@ -46,7 +46,7 @@ class MeanField(nn.Module):
         for name in ("weight", "bias"):
             mean, rho = getattr(layer, name), None
             if mean is not None:
-                rho = nn.Parameter(torch.full_like(mean.detach(), start), mean.requires_grad)
+                rho = nn.Parameter(torch.full_like(mean, start), mean.requires_grad)
             self.register_parameter(f"{name}_mean", mean)
             self.register_parameter(f"{name}_rho", rho)
         self.train(layer.training)
@@ -415,8 +415,8 @@ def over_samples(base: nn.Module, pred: Tensor, target: Tensor, sample_dims: int
             f"pred must have {sample_dims} sample dimensions before the shape that fits target, "
             f"got pred {tuple(pred.shape)}, target {tuple(target.shape)}"
         )
-    values = [base(sample, target) for sample in pred.reshape(-1, *one)]
-    return torch.stack(values).reshape((*samples, *values[0].shape))
+    values = torch.stack([base(sample, target) for sample in pred.reshape(-1, *one)])
+    return values.reshape(samples + values.shape[1:])
 
 
 class VariationalFreeEnergy(Loss):

@@ -193,9 +193,7 @@ class ClassIndexLoss(Loss):
         if self.reduction != "mean":
             return self.reduce(values)
         kept = target != self.ignore_index
-        if weight is None:
-            return values.sum() / kept.sum().clamp(min=1)
-        mass = (weight[target * kept] * kept).sum()
+        mass = (kept if weight is None else weight[target * kept] * kept).sum()
         return values.sum() / mass.where(mass > 0, 1)
 
 
@@ -239,7 +237,7 @@ class NLLLoss(ClassIndexLoss):
     @in_float32
     def forward(self, log_probs: Tensor, target: Tensor) -> Tensor:
         target, weight = self.checked(target, log_probs=log_probs)
-        if not torch.compiler.is_compiling() and (highest := log_probs.detach().max()) > 1e-3:
+        if not torch.compiler.is_compiling() and (highest := log_probs.max()) > 1e-3:
             raise ValueError(
                 f"log_probs must be at most 0, got {highest.item():.4g}: "
                 "pass log_softmax(logits, dim=1), or the logits to CrossEntropyLoss"

@@ -78,8 +78,8 @@ class CurriculumLoss(Loss):
 
     def admits(self, difficulty: Tensor) -> Tensor:
         """Which examples count in this epoch."""
-        last = self.total_epochs - 1
-        threshold = self.start + (1 - self.start) * self.epoch.double() / max(last, 1)
+        last = self.total_epochs - 1  # 0 gives no threshold, and none is needed
+        threshold = self.start + (1 - self.start) * self.epoch.double() / last
         return (difficulty <= threshold) | (self.epoch == last)
 
     @in_float32
@@ -98,7 +98,7 @@ class CurriculumLoss(Loss):
                 f"got {tuple(difficulty.shape)}"
             )
         if not torch.compiler.is_compiling():
-            low, high = (x.item() for x in torch.aminmax(difficulty.detach()))
+            low, high = (x.item() for x in torch.aminmax(difficulty))
             if not (low >= 0 and high <= 1):
                 raise ValueError(
                     f"difficulty must be in [0, 1], got values from {low:.4g} to {high:.4g}: "

@@ -19,7 +19,7 @@ class Pairs:
     def __init__(self, low_a: Tensor, high_a: Tensor, low_b: Tensor, high_b: Tensor) -> None:
         with torch.no_grad():
             around = torch.maximum(high_a, high_b) - torch.minimum(low_a, low_b)
-            scale = 1 / nonzero(around.amax(0))
+            scale = nonzero(around.amax(0)).reciprocal()
         overlap = high_a.where(high_a < high_b, high_b) - low_a.where(low_a > low_b, low_b)
         self.size_a, self.size_b = (high_a - low_a) * scale, (high_b - low_b) * scale
         self.move_low, self.move_high = (low_b - low_a) * scale, (high_b - high_a) * scale

@@ -170,7 +170,7 @@ def row_norm(rows: Tensor) -> Tensor:
     largest = rows.detach().abs().amax(1, keepdim=True)
     largest = largest.where(largest > 0, 1)
     length: Tensor = torch.linalg.vector_norm(rows / largest, dim=1)
-    return largest[:, 0] * length
+    return largest.squeeze(1) * length
 
 
 class VAELoss(Loss):

@@ -190,7 +190,7 @@ class FeatureLoss(Loss):
         self.features = features.requires_grad_(False).eval()
         # An activation that works in place would overwrite the map before it.
         for module in features.modules():
-            if getattr(module, "inplace", False):
+            if hasattr(module, "inplace"):
                 module.inplace = False  # type: ignore[assignment]
 
     def train(self, mode: bool = True) -> "FeatureLoss":

@@ -106,13 +106,16 @@ def mutants(source: str) -> list[Mutant]:
 
 
 def in_annotation(node: parso.tree.NodeOrLeaf) -> bool:
-    """Types are not run, so nothing there can be tested."""
+    """Types are not run, nor are names that are only declared: nothing there can be tested."""
     while node.parent is not None:
         parent = node.parent
         if parent.type == "tfpdef" and node is not parent.children[0]:
             return True
         if parent.type == "annassign" and node is parent.children[1]:
             return True
+        if parent.type == "expr_stmt" and node is parent.children[0]:
+            rest = parent.children[1]
+            return rest.type == "annassign" and len(rest.children) == 2
         if parent.type == "funcdef" and node is parent.annotation:
             return True
         node = parent

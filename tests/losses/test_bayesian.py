@@ -66,6 +66,12 @@ def test_defaults():
     assert layers[1].groups == 1
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_repr_tells_whether_there_is_a_bias(bias):
+    shown = "BayesianLinear(in_features=2, out_features=3, bias={}, prior_std=1.0)"
+    assert repr(cl.BayesianLinear(2, 3, bias=bias)) == shown.format(bias)
+
+
 def test_samples_have_the_stated_mean_and_std():
     torch.manual_seed(0)
     layer = cl.BayesianLinear(2, 1, posterior_std=0.5)
@@ -394,6 +400,15 @@ def test_nll_of_the_caller_stays_as_it_is(own, reduction):
     free.double()
     assert nll.reduction == own
     assert own == reduction or nll.weight.dtype == torch.float32
+
+
+def test_a_kl_beyond_half_precision_does_not_overflow():
+    model = cl.BayesianLinear(3, 4, prior_std=1e-3)
+    free = cl.VariationalFreeEnergy(nn.MSELoss(), model, num_data=10**6)
+    kl = cl.collect_kl_divergence(model)
+    assert kl > 2 * torch.finfo(torch.float16).max
+    zeros = torch.zeros(2, 4, dtype=torch.float16)
+    assert_close(free(zeros, zeros), (kl / 10**6).half(), rtol=0, atol=0)
 
 
 def test_negative_elbo_is_an_alias():

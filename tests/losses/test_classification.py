@@ -379,10 +379,28 @@ def test_focal_in_float32_against_mpmath(gamma, gap):
     assert logits.grad.isfinite().all()
 
 
-def test_curvature_of_focal_on_saturated_logits_is_finite():
+def test_focal_at_the_smallest_loss_that_float32_has():
+    logits = torch.tensor([[16.0, 0.0]], requires_grad=True)
+    nll = cl.CrossEntropyLoss()(logits, torch.tensor([0])).item()
+    assert 0 < nll <= torch.finfo(torch.float32).eps
+    for gamma in (0.5, 2.0):
+        loss = cl.FocalLoss(gamma)
+        assert loss(logits, torch.tensor([0])).item() == pytest.approx(nll ** (1 + gamma), rel=1e-5)
+        slope = gradient(loss, logits.detach(), torch.tensor([0]))[0, 1].item()
+        expected = (1 + gamma) * nll**gamma * math.exp(-16)
+        assert slope == pytest.approx(expected, rel=1e-5, abs=0)
+
+
+def test_log_probabilities_may_exceed_zero_by_rounding():
+    scores = torch.tensor([[1e-3, -7.0]], dtype=torch.float64)
+    assert cl.NLLLoss()(scores, torch.tensor([0])).item() == -1e-3
+
+
+@pytest.mark.parametrize("gamma", [0.05, 0.5])
+def test_curvature_of_focal_on_saturated_logits_is_finite(gamma):
     logits = torch.tensor([[100.0, 0.0]], requires_grad=True)
     (slope,) = torch.autograd.grad(
-        cl.FocalLoss(0.5)(logits, torch.tensor([0])), logits, create_graph=True
+        cl.FocalLoss(gamma)(logits, torch.tensor([0])), logits, create_graph=True
     )
     (curvature,) = torch.autograd.grad(slope.sum(), logits)
     assert_close(curvature, torch.zeros(1, 2))

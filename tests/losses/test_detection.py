@@ -232,6 +232,7 @@ POINT, LINE, SQUARE = (0.2, 0.3, 0.2, 0.3), (0.2, 0.3, 0.8, 0.3), (0, 0, 1, 1)
         (LINE, (0.2, 0.5, 0.8, 0.5), 0, -1),
         (POINT, (0.5, 0.5, 0.5, 0.5), 0, -1),
         (LINE, (0.1, 0.3, 0.4, 0.3), 0, 0),
+        ((0.2, 0.3, 0.2, 0.9), (0.2, 0.5, 0.2, 0.9), 0, 0),
     ],
 )
 def test_boxes_without_area(a, b, iou, giou):
@@ -264,7 +265,8 @@ def test_a_prediction_of_zero_height_learns_to_grow():
 def test_a_point_has_no_shape():
     pair = rows(POINT), rows(SQUARE)
     assert_close(cl.CIoULoss()(*pair), cl.DIoULoss()(*pair))
-    assert cl.CIoULoss()(rows(LINE), rows(SQUARE)) > cl.DIoULoss()(rows(LINE), rows(SQUARE))
+    for pair in [(rows(LINE), rows(SQUARE)), (rows(SQUARE), rows(LINE))]:
+        assert cl.CIoULoss()(*pair) > cl.DIoULoss()(*pair)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -288,6 +290,20 @@ def test_a_tiny_box_beside_a_huge_one(loss):
     expected = 1.25 if loss in (cl.DIoULoss, cl.CIoULoss) else 1.0
     for pair in [(tiny, huge), (huge, tiny)]:
         assert_close(loss()(*pair), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ((0, 0, 1e-10, 1e-10), (1e25, 1e25, 1e25, 1e25)),  # a point, far away
+        ((0, 0, 1e20, 1e-20), (5e19, 0, 2e20, 1e-20)),  # long and flat
+    ],
+)
+def test_the_longer_side_around_both_is_the_unit(loss, a, b):
+    for pair in [(rows(a), rows(b)), (rows(b), rows(a))]:
+        single = loss()(*(boxes.float() for boxes in pair))
+        assert_close(single.double(), loss()(*pair), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -190,6 +190,12 @@ def test_penalty_of_every_slope(slope):
     assert_close(weight.grad, expected)
 
 
+def test_penalty_of_a_tiny_slope_beside_a_large_one():
+    weight = torch.tensor([1e-30, 1e15])
+    penalty = cl.gradient_penalty(lambda x: x @ weight, torch.ones(2, 2), torch.zeros(2, 2))
+    assert_close(penalty, torch.tensor(1e30))
+
+
 def test_penalty_of_a_half_precision_critic():
     critic = nn.Linear(300, 1, bias=False).bfloat16()
     with torch.no_grad():
@@ -283,6 +289,28 @@ def test_reconstruction_of_extreme_logits(logit):
     loss.backward()
     assert_close(loss, torch.tensor(1e4))
     assert_close(decoded.grad, torch.tensor([[0.0, 1.0] if logit > 0 else [-1.0, 0.0]]))
+
+
+def test_default_is_the_bound():
+    assert cl.VAELoss().beta == 1
+
+
+def test_kl_of_a_small_log_variance_keeps_its_digits():
+    log_variance = torch.tensor([[0.0999]], dtype=torch.float64)
+    zero = torch.zeros_like(log_variance)
+    kl = cl.VAELoss().terms(zero, zero, zero, log_variance)[1]
+    with mpmath.workdps(40):
+        expected = float((mpmath.expm1(mpmath.mpf(0.0999)) - mpmath.mpf(0.0999)) / 2)
+    assert kl.item() == pytest.approx(expected, rel=2e-12)
+
+
+def test_squares_beyond_half_precision_do_not_overflow():
+    far, zero = torch.tensor([[300.0]], dtype=torch.float16), torch.zeros(1, 1).half()
+    terms = cl.VAELoss(reconstruction="gaussian").terms(far, zero, far, zero)
+    assert [term.item() for term in terms] == pytest.approx([45_000, 45_000], rel=1e-3)
+    gan = cl.GANLoss("least_squares")
+    assert gan.generator(far[0]).item() == pytest.approx(299**2 / 2, rel=1e-3)
+    assert gan.discriminator(-far[0], zero[0]).item() == pytest.approx(301**2 / 2, rel=1e-3)
 
 
 @pytest.mark.parametrize("reconstruction", ["bernoulli", "gaussian"])

@@ -47,6 +47,11 @@ def test_weighted_sum_by_hand():
     assert losses.grad.tolist() == [2.0, 0.0, 0.5]
 
 
+def test_a_weight_beyond_half_precision_does_not_overflow():
+    loss = torch.tensor([0.25], dtype=torch.float16)
+    assert cl.WeightedSum([1e5])(loss).item() == pytest.approx(25_000, rel=1e-3)
+
+
 def test_weights_may_come_as_a_tensor_and_are_saved():
     weighted = cl.WeightedSum(torch.tensor([1.0, 3.0]))
     assert weighted(scalars(1.0, 2.0)).item() == 7
@@ -237,6 +242,19 @@ def test_first_losses_are_those_of_training():
     other = cl.GradNorm(1)
     other.update([4 * shared.sum()], shared)
     assert other.initial_losses.tolist() == [4]
+
+
+def test_what_is_remembered_keeps_no_graph():
+    gradnorm = cl.GradNorm(1)
+    gradnorm([3 * nn.Parameter(torch.ones(1)).sum()])
+    assert not gradnorm.initial_losses.requires_grad
+
+
+def test_a_small_weight_keeps_its_digits_in_half_precision():
+    gradnorm = cl.GradNorm(2).eval()
+    gradnorm.weights.copy_(torch.tensor([2.0, 1e-6]))
+    losses = torch.tensor([0.0, 6e4], dtype=torch.float16)
+    assert_close(gradnorm(losses), torch.tensor(0.06, dtype=torch.float16), rtol=1e-3, atol=0)
 
 
 def test_training_can_be_resumed():

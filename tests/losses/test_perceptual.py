@@ -58,6 +58,7 @@ def test_the_layout_is_torchvisions():
     assert len(kinds) == 31
     assert [i for i, kind in enumerate(kinds) if kind is nn.MaxPool2d] == POOLS
     assert all(kinds[index + 1] is nn.ReLU for index, _, _ in TORCHVISION)
+    assert all(features[index + 1].inplace for index, _, _ in TORCHVISION)
     assert features(torch.zeros(1, 3, 64, 96, device="meta")).shape == (1, 512, 2, 3)
 
 
@@ -70,6 +71,13 @@ def test_layers_are_the_relus_and_none_is_a_pool():
     }
     features = vgg()
     assert all(isinstance(features[index], nn.ReLU) for index in cl.VGG16_LAYERS.values())
+
+
+def test_the_layout_of_the_small_network():
+    features = cl.patch_features()
+    names = [name for name, _ in features.named_children()]
+    assert names == ["conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "conv3", "relu3"]
+    assert features(torch.zeros(1, 1, 16, 12)).shape == (1, 64, 4, 3)
 
 
 def test_width_scales_every_layer():
@@ -185,6 +193,21 @@ def test_style_loss_by_hand():
     assert_close(loss(pred, target), 3 * (difference**2).mean((1, 2)))
 
 
+def test_style_of_several_layers_is_the_sum():
+    features, (pred, target) = vgg(), pictures()
+    names, weights = ("relu1_2", "relu2_2"), (3.0, 0.5)
+    singles = [
+        cl.StyleLoss(features, (name,), (weight,))(pred, target)
+        for name, weight in zip(names, weights, strict=True)
+    ]
+    assert_close(cl.StyleLoss(features, names, weights)(pred, target), sum(singles))
+
+
+def test_an_unknown_layer_is_told_the_first_six():
+    with pytest.raises(ValueError, match="it has 31 modules, 0, 1, 2, 3, 4, 5 …"):
+        cl.PerceptualLoss(vgg(), ("relu9",))
+
+
 def test_style_ignores_where_and_perception_does_not():
     target = pictures()[1]
     identity = nn.Sequential(nn.Identity())
@@ -197,6 +220,14 @@ def test_perceptual_loss_of_the_identity_is_the_squared_error():
     pred, target = pictures()
     loss = cl.PerceptualLoss(nn.Sequential(nn.Identity()), ("0",))
     assert_close(loss(pred, target), cl.MSELoss()(pred, target))
+
+
+def test_one_mean_and_std_serve_every_channel_and_are_not_saved():
+    pred, target = pictures()
+    one = cl.PerceptualLoss(vgg(), mean=[0.4], std=[0.2])
+    three = cl.PerceptualLoss(vgg(), mean=[0.4] * 3, std=[0.2] * 3)
+    assert_close(one(pred, target), three(pred, target))
+    assert not {"mean", "std"} & set(one.state_dict())
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -247,6 +278,7 @@ def test_the_network_is_frozen_also_after_train():
     assert all(not p.requires_grad and p.grad is None for p in model.parameters())
     assert model.eval() is model
     assert not model.criterion.training
+    assert model.criterion.train().training
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -196,6 +196,21 @@ def test_ignored_pixels_get_no_gradient_and_change_nothing():
     assert (full.grad[..., ~kept] == 0).all()
 
 
+@pytest.mark.parametrize("loss", BINARY)
+@pytest.mark.parametrize("dimensions", [1, 64])
+def test_from_one_dimension_to_the_most_that_torch_has(loss, dimensions):
+    shape = (4,) + (1,) * (dimensions - 1)
+    assert_close(loss()(PROBS[0].reshape(shape), MASK[0].reshape(shape)), loss()(PROBS[0], MASK[0]))
+    with pytest.raises(ValueError, match="probs must have 1 to 64 dimensions"):
+        loss()(torch.zeros([1] * 65), torch.zeros([1] * 65))
+
+
+def test_any_integer_of_64_bits_may_mark_what_is_ignored():
+    assert cl.MultiClassDiceLoss(ignore_index=-(2**63)).ignore_index == -(2**63)
+    with pytest.raises(ValueError, match="ignore_index must be at least -9223372036854775808"):
+        cl.MultiClassDiceLoss(ignore_index=-(2**63) - 1)
+
+
 # ---------------------------------------------------------------- nothing there
 
 
@@ -257,6 +272,18 @@ def test_binary_value_and_gradient_keep_their_digits_in_float32(loss, smooth, mi
     (value32, gradient32), (value64, gradient64) = results
     assert_close(value32, value64, rtol=1e-5, atol=0)
     assert_close(gradient32, gradient64, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("loss", BINARY)
+def test_gradient_where_almost_nothing_overlaps_keeps_its_digits_in_float32(loss):
+    target = torch.zeros(1, 100)
+    target[:, :30] = 1
+    gradients = []
+    for dtype in (torch.float32, torch.float64):
+        probs = torch.where(target == 1, 1e-6, 0.7).to(dtype).requires_grad_()
+        loss(smooth=0)(probs, target).backward()
+        gradients.append(probs.grad.double())
+    assert_close(*gradients, rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 10.0, 30.0, 80.0])

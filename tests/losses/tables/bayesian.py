@@ -136,6 +136,12 @@ REFUSED = [
         r"got pred \(5, 4, 3\), target \(4, 1\)",
     ),
     Refused(
+        "free energy: target of more dimensions",
+        lambda: free_energy()(logits, torch.zeros(2, 4, 3)),
+        ValueError,
+        r"pred must have 0 sample dimensions .*, got pred \(4, 3\), target \(2, 4, 3\)",
+    ),
+    Refused(
         "free energy: (N, 1) against (N,)",
         lambda: cl.VariationalFreeEnergy(nn.MSELoss(), model, 9)(torch.zeros(4, 1), torch.zeros(4)),
         ValueError,

@@ -349,6 +349,12 @@ REFUSED = [
         r"log_probs must be at most 0, got 2.5: pass log_softmax\(logits, dim=1\)",
     ),
     Refused(
+        "nll of one positive number",
+        lambda: cl.NLLLoss()(scores - torch.eye(*scores.shape) * -0.5 - 0.25, target),
+        ValueError,
+        "log_probs must be at most 0, got 0.25",
+    ),
+    Refused(
         "nll of probabilities",
         lambda: cl.NLLLoss()(scores.softmax(1), target),
         ValueError,

@@ -54,10 +54,10 @@ REFUSED = [
         r"start must be in \[0, 1\], got 2",
     ),
     Refused(
-        "curriculum: difficulty 0 to 3",
-        lambda: of_classes()(logits, classes, torch.arange(4.0)),
+        "curriculum: difficulty 0 to 1.5",
+        lambda: of_classes()(logits, classes, torch.arange(4.0) / 2),
         ValueError,
-        r"difficulty must be in \[0, 1\], got values from 0 to 3: divide by the largest",
+        r"difficulty must be in \[0, 1\], got values from 0 to 1.5: divide by the largest",
     ),
     Refused(
         "curriculum: negative difficulty",

@@ -167,4 +167,10 @@ REFUSED = [
         TypeError,
         "x must be floating point",
     ),
+    Refused(
+        "vae: integer mean",
+        lambda: cl.VAELoss()(picture, picture, code.long(), code),
+        TypeError,
+        "mean must be floating point",
+    ),
 ]

@@ -107,7 +107,7 @@ REFUSED = [
     *(
         Refused(
             f"{name}: NaN",
-            lambda call=call: call(grid * math.nan, grid),
+            lambda call=call: call(torch.tensor([[0.0, math.nan]]), torch.ones(1, 2)),
             ValueError,
             "scores must be numbers, got NaN",
         )
