@@ -49,9 +49,16 @@ Start with exercises/tversky/tversky.ipynb. Fill in the cell that says so and ru
 it tells which criteria hold, and why the others do not. The files beside a notebook do the
 telling, so leave them there. Hand in the notebook.
 
-On Linux and macOS the same check runs without opening the notebook:
+The same check runs without opening the notebook, once it is saved. And how far you are in all
+exercises, with the next thing to do in each:
 
     .venv/bin/course-losses check exercises/tversky/tversky.ipynb
+    .venv/bin/course-losses progress exercises
+
+On Windows:
+
+    .venv\\Scripts\\course-losses check exercises\\tversky\\tversky.ipynb
+    .venv\\Scripts\\course-losses progress exercises
 
 The package course_losses in this pack holds what the exercises use, and no other loss.
 """
