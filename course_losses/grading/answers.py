@@ -223,7 +223,9 @@ def _shown(value: Any, public: bool) -> str:
         return f"a tensor of shape {tuple(value.shape)}"
     if isinstance(value, (bool, int, float)):
         return repr(value)[:20] if public else f"a {type(value).__name__}"
-    return "a list" if isinstance(value, (list, tuple, dict)) else "a text or another object"
+    if isinstance(value, (list, tuple)):  # on its way here a tuple becomes a list
+        return "a tuple or list"
+    return "a dictionary" if isinstance(value, dict) else "a text or another object"
 
 
 def _numeric(value: Any) -> bool:

@@ -82,7 +82,7 @@ def check(
         Report(exercise.name, [Verdict(**row) for row in outcome.verdicts]).show()
     else:
         console.print(f"{outcome.status}: {escape(outcome.detail)}")
-    for raised in outcome.errors:
+    for raised in outcome.errors if outcome.verdicts else outcome.errors[1:]:
         told = f"Code cell {raised['cell']} raised {raised['type']}: {raised['text']}"
         console.print(escape(told))
 

@@ -22,13 +22,19 @@ OVER = (TimeoutError, EOFError, ConnectionError, TooMuchMemoryError, WireError)
 KNOWN = {name for name, kind in vars(builtins).items() if isinstance(kind, type)}
 PLACE = re.compile(r"cell [0-9]{1,4}, line [0-9]{1,4}")
 FIRST = "; the first gives"
-# What torch says to code that breaks the gradient's path, and what is to be done instead.
+# What torch says where it does not say what to do, and what is to be done.
 NUMPY = "NumPy knows no gradients: stay with torch's functions, torch.log for np.log."
 IN_PLACE = "A tensor that the gradient needs was changed in place: write x = x + 1, not x += 1."
+CONSTRUCTOR = "The constructor must begin with super().__init__()."
 HINTS = {
+    "sum() got an unexpected keyword argument 'axis'": NUMPY,
+    "mean() got an unexpected keyword argument 'axis'": NUMPY,
     "Can't call numpy() on Tensor that requires grad": NUMPY,
     "leaf Variable that requires grad is being used in an in-place": IN_PLACE,
     "modified by an inplace operation": IN_PLACE,
+    "has no attribute '_backward_hooks'": CONSTRUCTOR,
+    "has no attribute '_parameters'": CONSTRUCTOR,
+    "before Module.__init__() call": CONSTRUCTOR,
 }
 PASSED, FAILED, UNTRIED, WAITING = "passed", "failed", "not attempted", "not judged yet"
 

@@ -92,7 +92,7 @@ def _judged(slot: Slot, exercise: Exercise, notebook: Path) -> Step:
 
 def _next(outcome: Outcome) -> str:
     if outcome.verdicts and all(v["outcome"] == UNTRIED for v in outcome.verdicts):
-        return UNTOUCHED
+        return str(outcome.verdicts[0]["diagnosis"])
     for verdict in outcome.verdicts:
         if verdict["outcome"] not in (PASSED, WAITING):
             return f"{verdict['title']}: {verdict['diagnosis']}"

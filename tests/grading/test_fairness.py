@@ -64,7 +64,10 @@ def test_noise_around_the_class_costs_nothing(marks: Marks) -> None:
         (edited(("/ (tp", "/ tp"), ("fn + self.smooth)", "fn + self.smooth")), "only tp divides"),
         (edited(("fn = ((1 - pred) * target)", "fn = ((1 - pred) * (1 - target))")), "background"),
         (forward("pred = torch.as_tensor(pred.numpy())\n" + BODY), "NumPy knows no gradients"),
+        (forward("import numpy as np\nreturn np.sum(pred * target)"), "NumPy knows"),
         (forward("pred += 0.0\n" + BODY), "changed in place"),
+        (edited(("super().__init__()", "pass")), "must begin with super().__init__()"),
+        (edited(("return 1", "return pred, 1")), "a tuple or list instead of a tensor"),
         (WRONG["a Python number"], "A Python number comes back; return the tensor itself"),
     ],
 )

@@ -68,7 +68,7 @@ CASES: dict[str, tuple[Fill, float, int, str]] = {
         1,
         "One image: the value follows the definition: α and β are swapped",
     ),
-    "nothing returned": (holding(WRONG["nothing"]), 0, 0, "not attempted"),
+    "nothing returned": (holding(WRONG["nothing"]), 0, 0, "nothing is returned"),
     "right, and a cell raises": (holding(DEFINITION, "1 / 0"), 10, 7, "code cell 2 raised ZeroDiv"),
     "a cell with a syntax error": (
         holding("class TverskyLoss(:"),
