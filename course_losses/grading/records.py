@@ -14,6 +14,9 @@ from .sandbox import Limits
 from .slot import KILLED, TIMEOUT, Outcome
 from .submissions import Submission
 
+HALF = ".*.part"
+"""The names of files that a killed run has left half written."""
+
 
 @dataclass
 class Record:

@@ -20,7 +20,7 @@ from typing import Any
 
 from .exercise import Exercise
 from .notebook import InvalidNotebookError, read_file
-from .records import Record, Records
+from .records import HALF, Record, Records
 from .sandbox import Limits
 from .session import Session
 from .slot import KILLED, Outcome, Slot
@@ -69,7 +69,7 @@ class Engine:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keeps a second run out of the folder."""
+    """Keeps a second run out of the folder, and clears what a killed one had half written."""
     import fcntl  # not on Windows, where learners may check but nobody grades
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,6 +78,8 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise BusyError(f"another run writes to {folder}") from None
+        for part in folder.rglob(HALF):
+            part.unlink()
         yield
 
 
