@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from click.testing import Result
 from grading.conftest import EXERCISES, ROOT
 from typer.testing import CliRunner
 
@@ -86,6 +87,15 @@ def test_release_writes_once_and_keeps_outputs(tmp_path: Path) -> None:
         release(copy)
 
 
+def released_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """What the command says in a course that has Tversky's solution and nothing more."""
+    (folder / "solutions").mkdir()
+    solution = folder / "solutions" / "tversky.ipynb"
+    solution.write_bytes(EXERCISES["tversky"].solution.read_bytes())
+    monkeypatch.chdir(folder)
+    return CliRunner().invoke(app, ["release"])
+
+
 def test_release_skips_what_has_no_solution(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,11 +103,7 @@ def test_release_skips_what_has_no_solution(
         folder = tmp_path / "exercises" / name
         folder.mkdir(parents=True)
         (folder / f"test_{name}.py").write_bytes(EXERCISES["tversky"].rubric.read_bytes())
-    (tmp_path / "solutions").mkdir()
-    solution = tmp_path / "solutions" / "tversky.ipynb"
-    solution.write_bytes(EXERCISES["tversky"].solution.read_bytes())
-    monkeypatch.chdir(tmp_path)
-    found = CliRunner().invoke(app, ["release"])
+    found = released_in(tmp_path, monkeypatch)
     assert found.exit_code == 0
     assert "later: skipped" in found.stdout
     assert "tversky: tversky.ipynb, cases.json" in found.stdout
@@ -109,11 +115,7 @@ def test_release_tells_a_rubric_s_fault_and_writes_nothing(
     folder = tmp_path / "exercises" / "tversky"
     folder.mkdir(parents=True)
     (folder / "test_tversky.py").write_text('"""No criteria yet."""\n')
-    (tmp_path / "solutions").mkdir()
-    solution = tmp_path / "solutions" / "tversky.ipynb"
-    solution.write_bytes(EXERCISES["tversky"].solution.read_bytes())
-    monkeypatch.chdir(tmp_path)
-    found = CliRunner().invoke(app, ["release"])
+    found = released_in(tmp_path, monkeypatch)
     assert found.exit_code == 1
     assert "tversky: left as it was" in found.stdout
     assert "needs NEEDS" in " ".join(found.stdout.split())
