@@ -391,3 +391,22 @@ def test_nig_nll_around_the_seam_of_its_gammas(alpha):
     expected = -scipy.stats.t.logpdf(2.5, df=2 * alpha, loc=1, scale=math.sqrt(2))
     result = cl.EvidentialNIGNLLLoss()(params, 2.5 * one).item()
     assert result == pytest.approx(expected, abs=1e-8)
+
+
+def test_the_bayes_risk_of_much_evidence_to_the_last_digits():
+    evidence = torch.tensor([[3e6, 2e6]], dtype=torch.float64)
+    exact = mpmath.digamma(5e6 + 2) - mpmath.digamma(3e6 + 1)
+    assert cl.EvidentialCELoss()(evidence, torch.tensor([0])).item() == pytest.approx(
+        float(exact), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("x", [1e-9, 1e-6, 1e-3, 0.1])
+@pytest.mark.parametrize("c", [2, 10])
+def test_the_term_of_the_total_where_its_parts_cancel(x, c):
+    with mpmath.workdps(60):
+        big = mpmath.mpf(x)
+        exact = big * mpmath.digamma(big + c) - mpmath.loggamma(big + c) + mpmath.loggamma(c)
+        expected = float(exact)
+    term = cl.EvidentialKLDivergence.total_term(torch.tensor(x, dtype=torch.float64), c)
+    assert term.item() == pytest.approx(expected, rel=1e-6)

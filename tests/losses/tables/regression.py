@@ -106,6 +106,12 @@ REFUSED = [
         r"variance \(4, 1\)",
     ),
     Refused(
+        "integer mean",
+        lambda: cl.GaussianNLLLoss()(whole, four, four),
+        TypeError,
+        "mean must be floating point",
+    ),
+    Refused(
         "integer variance",
         lambda: cl.GaussianNLLLoss()(four, whole, four),
         TypeError,
